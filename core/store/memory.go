@@ -9,11 +9,7 @@ import (
 	"sync"
 )
 
-type memoryRow struct {
-	id string
-	// row is replaced as a whole and never changed, so that readers may copy it after the lock is gone.
-	row Row
-}
+type memoryRow struct{ row Row }
 
 // memoryList is a slice of rows in some order.
 type memoryList struct {
@@ -208,7 +204,7 @@ func (t *memoryTable) apply(op *Op, id string) {
 		return
 	}
 	put := Row{Key: op.Key, Rev: rev + 1, Value: op.Value, Index: op.Index}
-	r := &memoryRow{id: id, row: put.clone()}
+	r := &memoryRow{row: put.clone()}
 	t.byID[id] = r
 	t.byKey.add(r)
 	for _, entry := range r.row.Index {
