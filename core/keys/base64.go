@@ -1,5 +1,7 @@
 package keys
 
+import "slices"
+
 // Unpadded base64 (specification, appendices, "Unpadded Base64"), for secrets as well as for public keys.
 //
 // The usual codecs look symbols up in tables, and which cache line of a table was touched tells a neighbour what the secret was
@@ -36,7 +38,8 @@ func DecodeBase64[Text ~string | ~[]byte](text Text) ([]byte, error) {
 // is wiped.
 func AppendDecode[Text ~string | ~[]byte](dst []byte, text Text) ([]byte, error) {
 	start := len(dst)
-	// Every symbol that is none, and every bit left over, makes bad negative or positive for good; it is looked at once, at the end.
+	dst = slices.Grow(dst, len(text)*3/4) // at once, so that growing leaves no part of a secret behind
+	// Every symbol that is none, and every bit left over, leaves a bit in bad; it is looked at once, at the end.
 	var bad int32
 	i := 0
 	for ; i+4 <= len(text); i += 4 {
