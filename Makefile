@@ -1,0 +1,61 @@
+# The targets a person needs: make, make test, make arch, make size, make fuzz, make clean. They need Go, Node, and Debian's packages.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+# The same sources give the same bytes on every machine; stripping also hides local paths. wasm-opt is left out: it saves nothing after
+# brotli. "web/packaging/size.mjs" has the budget.
+GOBUILD := go build -trimpath -buildvcs=false -ldflags="-s -w -buildid="
+WASM    := GOOS=js GOARCH=wasm $(GOBUILD)
+TSC     := node_modules/.bin/tsc
+
+.PHONY: build test arch size fuzz clean wasm typescript test-build debian
+
+build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
+
+wasm:
+	@mkdir -p web/dist
+	$(WASM) -o web/dist/knownsender.wasm ./wasm
+
+typescript: node_modules/.package-lock.json
+	$(TSC) -p web
+	@cp web/src/wasm_exec.d.ts web/dist/
+
+web/dist/wasm_exec.js: web/packaging/wasm-exec.mjs go.mod
+	node web/packaging/wasm-exec.mjs $@
+
+web/dist/THIRD_PARTY_NOTICES.txt: web/packaging/notices.mjs go.mod go.sum
+	node web/packaging/notices.mjs $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund
+
+# Everything: formatting, vet, staticcheck, types, native tests with the race detector, tests in headless Chrome, walls, size. It runs to
+# the end even when something fails, and closes with how many passed and failed.
+test: debian build test-build
+	node web/test/run.mjs
+
+# What the tests in Chrome run besides the package: their own code, and a program that misuses the door.
+test-build: node_modules/.package-lock.json web/dist/wasm_exec.js
+	$(TSC) -p web/test
+	@cp web/dist/wasm_exec.js web/build/src/
+	GOOS=js GOARCH=wasm go build -trimpath -tags doorkit -o web/build/doorkit.wasm ./web/test/doorkit
+
+# Chromium for the tests, a C compiler for the race detector; only what is absent is installed.
+debian:
+	@bash web/packaging/debian.sh
+
+arch: wasm
+	node web/packaging/arch.mjs
+
+size: build
+	node web/packaging/size.mjs
+
+# FUZZTIME a target; found inputs land in the room's testdata/fuzz and are replayed by make test from then on.
+FUZZTIME ?= 20s
+fuzz:
+	node web/packaging/fuzz.mjs $(FUZZTIME)
+
+clean:
+	rm -rf web/dist web/build

@@ -1,0 +1,8 @@
+/**
+ * knownsender tells a web Matrix client who sent each Megolm room key. Importing this module does nothing: it reads no global, fetches
+ * nothing and opens nothing before {@link initAsync}.
+ */
+
+export { Engine, type Argument, type CallOptions, type EngineOptions, type EventListener, type HostMethod } from "./engine.js";
+export { EngineStoppedError, KnownSenderError } from "./errors.js";
+export { initAsync, type InitOptions } from "./load.js";

@@ -1,0 +1,11 @@
+//go:build js && wasm && doorkit
+
+package main
+
+import "crypto/rand"
+
+func randomBytes() []byte {
+	out := make([]byte, 32)
+	rand.Read(out)
+	return out
+}
