@@ -40,15 +40,8 @@ const (
 type Finding struct {
 	Data     Data
 	Outcome  Outcome
-	Step     byte // letter of the step that decided
-	Trace    []Step
-	Resolved bool // the sender is known: the copy leaves the retry schedule
-}
-
-// Reason is the word of the step that decided.
-func (f *Finding) Reason() string {
-	if len(f.Trace) == 0 {
-		return ""
-	}
-	return f.Trace[len(f.Trace)-1].Word
+	Step     byte   // letter of the step that decided
+	Reason   string // word of the step that decided
+	Trace    []Step // every step taken, in order
+	Resolved bool   // the sender is known: the copy leaves the retry schedule
 }
