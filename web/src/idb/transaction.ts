@@ -1,0 +1,57 @@
+/*
+ * One transaction from its first request to its end. An IndexedDB transaction commits by itself as soon as control returns to the
+ * event loop with no request pending, so nothing in here awaits: work goes on in the callbacks of requests, and the promise is
+ * settled by the transaction's own `complete` or `abort`, never by a request. What `complete` has not confirmed is not stored.
+ */
+
+import { StoreError, storeError } from "./errors.js";
+
+/** A transaction under way. */
+export class Transaction {
+  #failure: StoreError | undefined;
+
+  constructor(readonly raw: IDBTransaction) {}
+
+  /** Gives up: nothing is written, and the transaction's promise is rejected with this error. */
+  fail(error: unknown): void {
+    this.#failure ??= storeError(error);
+    try {
+      this.raw.abort();
+    } catch {
+      // It has ended already, by an abort of its own.
+    }
+  }
+
+  /** Follows a request. A failed request fails the transaction, as does a callback that throws. */
+  follow<T>(request: IDBRequest<T>, next?: (result: T) => void): void {
+    request.onsuccess = () => {
+      if (next !== undefined) {
+        this.guard(() => next(request.result));
+      }
+    };
+    request.onerror = () => {
+      this.#failure ??= storeError(request.error);
+    };
+  }
+
+  /** Runs what may throw (put throws DataError at once) as part of the transaction. */
+  guard(body: () => void): void {
+    try {
+      body();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The promise of the transaction's end. */
+  ended(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.raw.oncomplete = () => resolve();
+      this.raw.onabort = () => {
+        const error = this.raw.error;
+        // An abort without a request's error is a failed commit: the browser tells why in the transaction's error, or not at all.
+        reject(this.#failure ?? (error === null ? new StoreError("aborted", "The transaction was aborted.") : storeError(error)));
+      };
+    });
+  }
+}
