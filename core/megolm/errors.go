@@ -128,13 +128,16 @@ func (e *MergeError) Error() string { return "the sessions are not connected" }
 // StateError says that bytes are no stored session.
 type StateError struct {
 	Code          string
-	Expected, Got int // bytes
+	Expected, Got int // bytes; both 0 when the length is right and the content is not
 }
 
 // ErrorCode is the stable name of what went wrong.
 func (e *StateError) ErrorCode() string { return e.Code }
 
 func (e *StateError) Error() string {
+	if e.Expected == e.Got {
+		return "not a stored session: a public key or a flag that no session has"
+	}
 	return "not a stored session" + expectedGot(e.Expected, e.Got)
 }
 

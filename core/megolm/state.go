@@ -24,7 +24,7 @@ func ParseState(b []byte) (*InboundSession, error) {
 	id, err := sessionIDOf(b[4+ratchetLength : stateLength-1])
 	signed := b[stateLength-1]
 	if err != nil || signed > 1 {
-		return nil, &StateError{Code: CodeBadSessionState, Expected: stateLength, Got: stateLength}
+		return nil, &StateError{Code: CodeBadSessionState}
 	}
 	return newInboundSession(id, parseRatchet(b[:4+ratchetLength]), signed == 1), nil
 }
