@@ -38,3 +38,12 @@ func (s State) String() string {
 	}
 	return "State(invalid)"
 }
+
+// States is every state, in the order of the table.
+func States() []State {
+	all := make([]State, states)
+	for i := range all {
+		all[i] = State(i)
+	}
+	return all
+}
