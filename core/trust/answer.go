@@ -219,7 +219,7 @@ func (r *reading) readDevices(section []byte) bool {
 // readDevicesOf lists a user's devices. It answers false when the list is broken, and puts a code into problem when it is too long.
 func (r *reading) readDevicesOf(of *answered, list []byte, problem *Problem) bool {
 	whole := eachMember(list, func(quoted, value []byte) bool {
-		if len(of.devices) >= r.limits.DevicesPerUser || r.devices >= r.limits.Devices {
+		if len(of.devices) >= min(r.limits.DevicesPerUser, maxDevices) || r.devices >= r.limits.Devices {
 			problem.Code = CodeTooMany
 			return false
 		}
@@ -275,6 +275,10 @@ func (p *problems) add(problem Problem) {
 		problem.Message = explanations[problem.Code]
 	}
 	p.list = append(p.list, problem)
+}
+
+func (p *problems) clone() problems {
+	return problems{list: slices.Clip(p.list), limit: p.limit, further: p.further}
 }
 
 func (p *problems) all() []Problem {

@@ -77,8 +77,13 @@ func (c *Change) Empty() bool {
 
 // Apply takes a change over. Call it once the change's rows are committed, in the order of the commits.
 func (x *Index) Apply(c *Change) {
-	for _, record := range c.Records {
+	for user, record := range c.Records {
+		// A list that was marked outdated stays so, whatever the row says that was made before; below, the answer to a later request ends it.
+		marked := x.users[user] != nil && x.users[user].flags&outdated != 0
 		x.put(record)
+		if marked {
+			x.users[user].flags |= outdated
+		}
 	}
 	for _, user := range c.answered {
 		if p := x.users[user]; p != nil {
@@ -86,9 +91,9 @@ func (x *Index) Apply(c *Change) {
 		}
 	}
 	for _, user := range c.refreshed {
-		// The list may have been invalidated since the rows were made.
-		if p := x.users[user]; p != nil && p.invalidated >= c.sequence {
-			p.flags |= outdated
+		if p := x.users[user]; p != nil && p.invalidated < c.sequence {
+			p.flags &^= outdated
 		}
 	}
+	x.sequence = max(x.sequence, c.sequence)
 }

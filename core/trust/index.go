@@ -65,6 +65,9 @@ type device struct {
 	crossSigned CrossSignature
 }
 
+// maxDevices is the most devices a user can have in an Index: positions have two bytes.
+const maxDevices = 1<<16 - 1
+
 // shortList is the longest device list that is searched for a curve key one by one.
 const shortList = 8
 
@@ -199,7 +202,7 @@ func (x *Index) identity(p *person) Identity {
 		Master:             p.master,
 		SelfSigning:        p.selfSigning,
 		PreviouslyVerified: p.flags&previouslyVerified != 0,
-		SignedByUs:         x.signedByUs(p),
+		SignedByUs:         x.vouchedFor(p),
 	}
 	if p.id == x.own.UserID {
 		identity.UserSigning = x.userSigning

@@ -30,14 +30,16 @@ func (x *Index) PinViolation(user ids.UserID) bool {
 	return known && identity.PinViolation() && x.Verification(user) != Verified
 }
 
-// vouchedFor is the one place where another user's identity is vouched for. Today the only voucher is our user-signing key; another source
-// of verification joins here.
-func (x *Index) vouchedFor(p *person) bool { return x.signedByUs(p) }
+// vouchedFor is vouchedFor for what is in memory. A verdict under an earlier user-signing key says nothing about the current one, so it falls
+// closed whichever order rows are loaded in.
+func (x *Index) vouchedFor(p *person) bool {
+	return p.judgedBy != nil && vouchedFor(p.flags&signedByUs != 0, *p.judgedBy, x.userSigning)
+}
 
-// signedByUs: a verdict under an earlier user-signing key says nothing about the current one. So it falls closed whichever order rows are
-// loaded in.
-func (x *Index) signedByUs(p *person) bool {
-	return p.flags&signedByUs != 0 && p.judgedBy != nil && *p.judgedBy == x.userSigning
+// vouchedFor is the one place where another user's identity is vouched for. Today the only voucher is our user-signing key: it signed their
+// master key, and is still ours. Another source of verification joins here.
+func vouchedFor(signedByUs bool, judgedBy, userSigning keys.Ed25519) bool {
+	return signedByUs && judgedBy == userSigning && userSigning != (keys.Ed25519{})
 }
 
 // standing is how our own identity stands, on which everybody else's verification rests.

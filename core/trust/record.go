@@ -101,6 +101,9 @@ func (r *UserRecord) Validate() error {
 	if r.TrustedMaster != none && (!usable(r.TrustedMaster) || !r.WasVerified) {
 		return fail("the trusted master key is not usable")
 	}
+	if len(r.Devices) > maxDevices {
+		return fail("there are more devices than can be listed")
+	}
 	for n := range r.Devices {
 		d := &r.Devices[n]
 		if _, err := ids.ParseDeviceID(string(d.DeviceID)); err != nil {
