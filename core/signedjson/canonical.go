@@ -82,7 +82,7 @@ func (c *canonicalizer) value(value jsontext.Value) error {
 	switch value.Kind() {
 	case '{':
 		start := len(c.members)
-		for w := into(value); ; {
+		for w := into(value, anyDepth); ; {
 			m, ok := w.next()
 			if !ok {
 				return c.object(start)
@@ -91,7 +91,7 @@ func (c *canonicalizer) value(value jsontext.Value) error {
 		}
 	case '[':
 		c.out = append(c.out, '[')
-		for w, first := into(value), true; ; first = false {
+		for w, first := into(value, anyDepth), true; ; first = false {
 			element, ok := w.element()
 			if !ok {
 				c.out = append(c.out, ']')

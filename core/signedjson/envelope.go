@@ -25,7 +25,7 @@ func ParseEnvelope(raw []byte, limit int) (*Envelope, error) {
 	}
 	e := &Envelope{}
 	seen := map[string]struct{}{}
-	w := into(raw)
+	w := into(raw, anyDepth)
 	for {
 		m, ok := w.next()
 		if !ok {
@@ -37,7 +37,7 @@ func ParseEnvelope(raw []byte, limit int) (*Envelope, error) {
 		seen[string(m.name)] = struct{}{}
 		e.members = append(e.members, m)
 	}
-	if !w.ended || skipSpace(raw, w.at) != len(raw) {
+	if !w.all() {
 		return nil, &Error{Code: CodeBadJSON, Offset: w.at}
 	}
 	return e, nil

@@ -22,7 +22,7 @@ type Error struct {
 	Code     string // one of the codes above
 	Member   string // the member that was asked for, "" when it is about the whole
 	Expected string // what would have been accepted, may be ""
-	Got      string // what kind of thing was there instead, may be ""
+	Got      string // what kind of thing was there instead, when something was expected; may be ""
 	Offset   int    // where in the text, for bad_json; else 0
 }
 
@@ -36,8 +36,6 @@ func (e *Error) Error() string {
 		if e.Got != "" {
 			text += ", got " + e.Got
 		}
-	} else if e.Got != "" {
-		text += ": got " + e.Got
 	}
 	return text
 }

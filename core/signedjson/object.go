@@ -42,17 +42,12 @@ func ParseLimit(raw []byte, limit int) (*Object, error) {
 	if err := checkOutside(raw, limit); err != nil {
 		return nil, err
 	}
-	// Before jsontext sees it, which would follow it down 10,000 levels, and the stack with it.
-	if deeperThan(raw, MaxDepth) {
-		return nil, &Error{Code: CodeTooDeep, Expected: "at most " + strconv.Itoa(MaxDepth) + " levels"}
+	// The walk goes first: it stops where a text is too deep, which jsontext would follow down 10,000 levels, and the stack with it.
+	o, whole := index(raw, MaxDepth-1)
+	if !whole || !jsontext.Value(raw).IsValid() {
+		return nil, whyRefused(raw)
 	}
-	if !jsontext.Value(raw).IsValid() {
-		return nil, whyInvalid(raw)
-	}
-	if kind := jsontext.Value(raw).Kind(); kind != '{' {
-		return nil, &Error{Code: CodeWrongType, Expected: "object", Got: nameOf(kind)}
-	}
-	return index(raw), nil
+	return o, nil
 }
 
 // checkOutside is what can be said of a text without reading it.
@@ -66,8 +61,15 @@ func checkOutside(raw []byte, limit int) error {
 	return nil
 }
 
-// whyInvalid reads a refused text again, to tell why it was refused.
-func whyInvalid(raw []byte) error {
+// whyRefused reads a refused text again, to tell why it was refused.
+func whyRefused(raw []byte) error {
+	if deeperThan(raw, MaxDepth) {
+		return &Error{Code: CodeTooDeep, Expected: "at most " + strconv.Itoa(MaxDepth) + " levels"}
+	}
+	value := jsontext.Value(raw)
+	if value.IsValid() {
+		return &Error{Code: CodeWrongType, Expected: "object", Got: nameOf(value.Kind())}
+	}
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(raw))
 	_, err := decoder.ReadValue()
 	if err == nil {
@@ -77,7 +79,7 @@ func whyInvalid(raw []byte) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return &Error{Code: CodeDuplicateMember}
 	}
-	if jsontext.Value(raw).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) {
+	if value.IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) {
 		return &Error{Code: CodeBadUTF8}
 	}
 	offset := len(raw)
@@ -88,13 +90,18 @@ func whyInvalid(raw []byte) error {
 	return &Error{Code: CodeBadJSON, Offset: offset}
 }
 
-// index lists the members of an object that is known to be valid.
-func index(raw []byte) *Object {
-	o := &Object{raw: raw, members: make([]member, 0, 8)}
-	for w := into(raw); ; {
+// index lists the members of an object, none of which may be nested deeper than depth, and reports whether that was all there is. What
+// the members hold is for jsontext to judge.
+func index(raw []byte, depth int) (o *Object, whole bool) {
+	o = &Object{raw: raw}
+	if jsontext.Value(raw).Kind() != '{' {
+		return o, false
+	}
+	o.members = make([]member, 0, 8)
+	for w := into(raw, depth); ; {
 		m, ok := w.next()
 		if !ok {
-			return o
+			return o, w.all()
 		}
 		o.members = append(o.members, m)
 	}
@@ -179,7 +186,8 @@ func (o *Object) Object(name string) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return index(value), nil
+	inner, _ := index(value, anyDepth)
+	return inner, nil
 }
 
 // Strings reads a member that must be there and be an array of strings. The error is an *Error: missing_member, wrong_type or
@@ -190,7 +198,7 @@ func (o *Object) Strings(name string) ([]string, error) {
 		return nil, err
 	}
 	list := []string{}
-	for w := into(value); ; {
+	for w := into(value, anyDepth); ; {
 		element, ok := w.element()
 		if !ok {
 			return list, nil

@@ -18,6 +18,9 @@ const (
 // Signature finds signatures[user][keyID], keyID being a signing key identifier such as "ed25519:DEVICE". That it is Present says nothing of
 // whether it is right: keys.Check does, over SignedBytes. What is there but is no signature (no object, no string, not 64 bytes of base64)
 // is an *Error with code bad_signature, not an absence: absence must not be had by breaking things.
+//
+// keyID is a label the signer chose, nothing more. A device may call itself by the base64 of somebody's master key (T10): the caller checks
+// with the key of the role he looks for, and with no other.
 func (o *Object) Signature(user ids.UserID, keyID string) (keys.Signature, Presence, error) {
 	value, present := o.Value("signatures")
 	for _, name := range [2]string{string(user), keyID} {
@@ -44,7 +47,7 @@ func (o *Object) Signature(user ids.UserID, keyID string) (keys.Signature, Prese
 
 // find looks a member up in an object that is known to be valid, without listing the others.
 func find(object jsontext.Value, name string) (value jsontext.Value, present bool) {
-	for w := into(object); ; {
+	for w := into(object, anyDepth); ; {
 		m, ok := w.next()
 		if !ok || string(m.name) == name {
 			return m.value, ok

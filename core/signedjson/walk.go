@@ -2,6 +2,7 @@ package signedjson
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -20,14 +21,21 @@ type member struct {
 type walk struct {
 	text  []byte
 	at    int
+	depth int  // how deep a member or element may be nested: beyond, it is as if it never ended
 	begun bool // a member or element was found: a comma goes before the next
 	ended bool // the closing bracket was found, at is behind it; without it the text was no object (array) after all
 }
 
-// into begins a walk at the first member of the object, or element of the array, that text is.
-func into(text []byte) walk {
-	return walk{text: text, at: skipSpace(text, 0) + 1}
+// anyDepth is for text whose depth was judged before, or does not matter yet.
+const anyDepth = math.MaxInt
+
+// into begins a walk at the first member of the object, or element of the array, that text is. Members may be nested depth levels deep.
+func into(text []byte, depth int) walk {
+	return walk{text: text, at: skipSpace(text, 0) + 1, depth: depth}
 }
+
+// all reports whether the walk came to the end of the text.
+func (w *walk) all() bool { return w.ended && skipSpace(w.text, w.at) == len(w.text) }
 
 // next finds the next member of an object.
 func (w *walk) next() (m member, ok bool) {
@@ -78,7 +86,7 @@ func (w *walk) more(closing byte) bool {
 
 func (w *walk) value() (jsontext.Value, bool) {
 	start := skipSpace(w.text, w.at)
-	end := skipValue(w.text, start)
+	end := skipValue(w.text, start, w.depth)
 	if end < 0 {
 		return nil, false
 	}
@@ -113,8 +121,8 @@ func skipString(text []byte, at int) int {
 	}
 }
 
-// skipValue is where the value that begins at text[at] ends.
-func skipValue(text []byte, at int) int {
+// skipValue is where the value that begins at text[at] ends, unless it is nested deeper than limit.
+func skipValue(text []byte, at, limit int) int {
 	if at >= len(text) {
 		return -1
 	}
@@ -130,7 +138,9 @@ func skipValue(text []byte, at int) int {
 				}
 				continue
 			case '{', '[':
-				depth++
+				if depth++; depth > limit {
+					return -1
+				}
 			case '}', ']':
 				if depth--; depth == 0 {
 					return at + 1
@@ -156,10 +166,6 @@ func skipValue(text []byte, at int) int {
 
 // deeperThan reports whether objects and arrays are nested more than limit levels deep, counting the outermost as one.
 func deeperThan(text []byte, limit int) bool {
-	// What has not that many brackets is not that deep: nearly always the answer, for the price of two fast counts.
-	if bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) <= limit {
-		return false
-	}
 	for at, depth := 0, 0; at < len(text); at++ {
 		switch text[at] {
 		case '"':
