@@ -17,6 +17,7 @@ const (
 // every message, part 2 with every 256th and so on, and a part that moves replaces all those after it. So a ratchet reaches any
 // later index in at most 1,023 steps, and none leads back.
 type ratchet struct {
+	_     [0]func() // not comparable with ==, which is not constant-time: use equal
 	index uint32
 	parts [ratchetLength]byte
 }

@@ -22,6 +22,7 @@ const (
 
 // SessionKey is a session key as it stands in m.room_key: a ratchet signed by the session's own key. It is secret.
 type SessionKey struct {
+	_   [0]func() // not comparable with ==, which is not constant-time
 	id  SessionID
 	raw [shareLength]byte
 }
