@@ -146,8 +146,13 @@ func UnstableDeviceKeys(payload map[string]any) {
 	delete(payload, SenderDeviceKeys)
 }
 
-// SharedHistory is a hook for RoomKey: the session may be shared with people who join later (MSC3061).
+// SharedHistory is a hook for RoomKey: the session may be shared with people who join later. matrix-js-sdk writes it so.
 func SharedHistory(payload map[string]any) {
+	In("content", Set("m.shared_history", true))(payload)
+}
+
+// UnstableSharedHistory is SharedHistory under its name before it was part of the specification (MSC3061).
+func UnstableSharedHistory(payload map[string]any) {
 	In("content", Set("org.matrix.msc3061.shared_history", true))(payload)
 }
 

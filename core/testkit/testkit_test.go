@@ -137,11 +137,12 @@ func TestHooksReachEveryPart(t *testing.T) {
 	phone, desk := alice.Device("PHONE").Dehydrated(), bob.Device("DESK").After(testkit.Set("x", 1))
 	session := kit.Outbound()
 
-	payload := phone.RoomKeyObject(desk, room, session, testkit.UnstableDeviceKeys, testkit.SharedHistory)
+	payload := phone.RoomKeyObject(desk, room, session, testkit.UnstableDeviceKeys, testkit.SharedHistory, testkit.UnstableSharedHistory)
 	if payload[testkit.SenderDeviceKeys] != nil || payload[testkit.UnstableSenderDeviceKeys] == nil {
 		t.Error("the device keys have the wrong name")
 	}
-	if payload["content"].(map[string]any)["org.matrix.msc3061.shared_history"] != true {
+	content := payload["content"].(map[string]any)
+	if content["m.shared_history"] != true || content["org.matrix.msc3061.shared_history"] != true {
 		t.Error("shared history is not set")
 	}
 	if !verifies(t, phone.Object(), alice.ID, "ed25519:PHONE", phone.Ed25519()) {
