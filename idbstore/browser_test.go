@@ -86,7 +86,7 @@ func BenchmarkCommit500(b *testing.B) {
 		b.Fatal(err)
 	}
 	handles++
-	s, err := idbstore.Open(b.Context(), handle{host, strconv.Itoa(handles)}, b.Name())
+	s, err := idbstore.Open(b.Context(), handle{host, strconv.Itoa(handles)}, b.Name()+strconv.Itoa(handles))
 	if err != nil {
 		b.Fatal(err)
 	}

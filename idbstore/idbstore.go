@@ -92,7 +92,7 @@ func (s *Store) Get(ctx context.Context, table store.Table, keys []store.Key) ([
 	for _, key := range keys {
 		request.Strings(key)
 	}
-	rows, err := s.rows(ctx, "get", request.Frame())
+	rows, err := s.rows(ctx, "get", table, request.Frame())
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (s *Store) Page(ctx context.Context, q store.Query) ([]store.Row, error) {
 	request.Strings(q.AfterIndex)
 	request.Strings(q.After)
 	request.Uint64(uint64(q.Limit))
-	return s.rows(ctx, "page", request.Frame())
+	return s.rows(ctx, "page", q.Table, request.Frame())
 }
 
 // Commit implements store.Store.
@@ -225,7 +225,7 @@ func (s *Store) begin(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) rows(ctx context.Context, method string, request []byte) ([]store.Row, error) {
+func (s *Store) rows(ctx context.Context, method string, table store.Table, request []byte) ([]store.Row, error) {
 	items, err := call(ctx, s.host, method, request)
 	if err != nil {
 		return nil, err
@@ -235,6 +235,7 @@ func (s *Store) rows(ctx context.Context, method string, request []byte) ([]stor
 		if rows[i], err = readRow(item); err != nil {
 			return nil, err
 		}
+		rows[i].Table = table
 	}
 	return rows, nil
 }

@@ -5,6 +5,7 @@ package store
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -32,6 +33,18 @@ func (k Key) HasPrefix(prefix Key) bool {
 
 // Clone returns a key that shares no array with k.
 func (k Key) Clone() Key { return slices.Clone(k) }
+
+// String writes the parts one by one in quotes. Different keys are written differently.
+func (k Key) String() string {
+	var b []byte
+	for i, part := range k {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendQuote(b, part)
+	}
+	return string(b)
+}
 
 // check holds for keys that every store can keep: valid UTF-8 (a JavaScript string would fold all else into U+FFFD, and two
 // keys into one) and bounded.

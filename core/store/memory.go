@@ -97,7 +97,7 @@ func (m *Memory) Get(ctx context.Context, table Table, keys []Key) ([]Row, error
 		if r := t.byID[key.mapKey()]; r != nil {
 			rows[i] = r.row.clone()
 		} else {
-			rows[i].Key = key.Clone()
+			rows[i].Table, rows[i].Key = table, key.Clone()
 		}
 	}
 	return rows, nil
@@ -191,7 +191,7 @@ func (t *memoryTable) apply(op *Op, id string) {
 		rev = old.row.Rev
 		if op.Value != nil && sameEntries(old.row.Index, op.Index) {
 			// Same place in every order: replaced where it is.
-			old.row = Row{Key: old.row.Key, Rev: rev + 1, Value: slices.Clone(op.Value), Index: old.row.Index}
+			old.row = Row{Table: op.Table, Key: old.row.Key, Rev: rev + 1, Value: slices.Clone(op.Value), Index: old.row.Index}
 			return
 		}
 		t.byKey.remove(old)
@@ -203,7 +203,7 @@ func (t *memoryTable) apply(op *Op, id string) {
 	if op.Value == nil {
 		return
 	}
-	put := Row{Key: op.Key, Rev: rev + 1, Value: op.Value, Index: op.Index}
+	put := Row{Table: op.Table, Key: op.Key, Rev: rev + 1, Value: op.Value, Index: op.Index}
 	r := &memoryRow{row: put.clone()}
 	t.byID[id] = r
 	t.byKey.add(r)
@@ -218,7 +218,7 @@ func sameEntries(a, b []IndexEntry) bool {
 
 // clone copies all that a caller might write to. An empty value stays empty, not nil.
 func (r *Row) clone() Row {
-	c := Row{Key: r.Key.Clone(), Rev: r.Rev, Value: append([]byte{}, r.Value...)}
+	c := Row{Table: r.Table, Key: r.Key.Clone(), Rev: r.Rev, Value: append([]byte{}, r.Value...)}
 	if len(r.Index) > 0 {
 		c.Index = make([]IndexEntry, len(r.Index))
 		for i, entry := range r.Index {

@@ -42,3 +42,9 @@ func TestKeyOrderIsUTF16(t *testing.T) {
 		}
 	}
 }
+
+func TestKeyString(t *testing.T) {
+	if a, b := (store.Key{"a b", "c"}).String(), (store.Key{"a", "b c"}).String(); a != `"a b" "c"` || a == b {
+		t.Fatal(a, b)
+	}
+}

@@ -82,8 +82,10 @@ type IndexEntry struct {
 	Value Key
 }
 
-// Row is one stored row. Rev counts the writes of the row, from 1; 0 says that there is no such row.
+// Row is one row. Rev counts the writes of the row, from 1; 0 says that there is no such row. What comes out of a store has its
+// Table set.
 type Row struct {
+	Table Table
 	Key   Key
 	Rev   uint64
 	Value []byte

@@ -158,7 +158,7 @@ func rowsComeBack(t *testing.T, open Open) {
 	// Then they come back, through a second handle as well.
 	for _, handle := range []store.Store{s, fresh(t, open)} {
 		row := get(t, handle, store.Copies, "!room", "session", "sender", "direct")
-		if row.Rev != 1 || string(row.Value) != string(value) {
+		if row.Table != store.Copies || row.Rev != 1 || string(row.Value) != string(value) {
 			t.Fatalf("row came back as revision %d with %d bytes", row.Rev, len(row.Value))
 		}
 		for _, entry := range index {
@@ -184,7 +184,7 @@ func missingRows(t *testing.T, open Open) {
 	}
 	// Then every answer stands at the place of its key.
 	wantKeys(t, rows, "@a", "@b", "@c", "@b")
-	if rows[0].Rev != 0 || rows[1].Rev != 1 || rows[2].Rev != 0 || rows[3].Rev != 1 || rows[0].Value != nil {
+	if rows[0].Rev != 0 || rows[1].Rev != 1 || rows[2].Rev != 0 || rows[3].Rev != 1 || rows[0].Value != nil || rows[0].Table != store.Users || rows[1].Table != store.Users {
 		t.Fatalf("rows %+v", rows)
 	}
 	if rows, err := s.Get(ctx(t), store.Users, nil); err != nil || len(rows) != 0 {
