@@ -36,11 +36,16 @@ node_modules/.package-lock.json: package.json package-lock.json
 test: debian build test-build
 	node web/test/run.mjs
 
+# Rooms whose Go tests also run in Chrome.
+IN_CHROME := idbstore
+
 # What the tests in Chrome run besides the package: their own code, and a program that misuses the door.
 test-build: node_modules/.package-lock.json web/dist/wasm_exec.js
 	$(TSC) -p web/test
 	@cp web/dist/wasm_exec.js web/build/src/
 	GOOS=js GOARCH=wasm go build -trimpath -tags doorkit -o web/build/doorkit.wasm ./web/test/doorkit
+	@mkdir -p web/build/gotests
+	for room in $(IN_CHROME); do GOOS=js GOARCH=wasm go test -c -o web/build/gotests/$${room//\//_}.wasm ./$$room; done
 
 # Chromium for the tests, a C compiler for the race detector; only what is absent is installed.
 debian:

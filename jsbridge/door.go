@@ -19,8 +19,8 @@ import (
 )
 
 // A SyncHandler answers one synchronous call. It must not wait: no channel, no lock held elsewhere, no [Host.Call], no time.Sleep; the
-// JavaScript side is stopped on its stack and could never finish what it waits for. It must not start goroutines either: they would not
-// run before the next event. args are the handler's own and may be kept (each call has a buffer of its own, which any one of them keeps
+// JavaScript side is stopped on its stack and could never finish what it waits for (the loader notices, and ends the program). A goroutine
+// it starts or wakes does not run before the next event from JavaScript: [Host.Wake] makes one. args are the handler's own and may be kept (each call has a buffer of its own, which any one of them keeps
 // alive); the result must not be changed after the return.
 type SyncHandler func(args [][]byte) ([]byte, error)
 

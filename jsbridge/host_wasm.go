@@ -1,7 +1,8 @@
 //go:build js && wasm
 
 // The host: the JavaScript object this program was given, one per instance, found in the program's own scope and never on the page's
-// global object. It offers call, abort, emit, settle and serve; Go tolerates one that throws from any of them.
+// global object. It offers connect, serve, call, abort, settle, emit and wake; Go tolerates one that throws from any of
+// them.
 
 package jsbridge
 
@@ -107,4 +108,10 @@ func hostError(method string, told []byte) error {
 func (h *Host) Emit(name string, json []byte) {
 	_, _ = h.value.Call("emit", name, address(json), len(json))
 	runtime.KeepAlive(json)
+}
+
+// Wake makes an event from JavaScript right after the current call, so that goroutines which a synchronous handler started or woke run.
+// After promise calls and host answers they run by themselves.
+func (h *Host) Wake() {
+	_, _ = h.value.Call("wake")
 }

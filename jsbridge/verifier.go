@@ -45,8 +45,11 @@ func (w *WebCrypto) Verify(ctx context.Context, checks []keys.Check) ([]bool, er
 			asked = append(asked, i)
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if len(asked) == 0 {
-		return verdicts, ctx.Err()
+		return verdicts, nil
 	}
 	answers, err := w.ask(ctx, checks, asked)
 	if err != nil {
@@ -66,9 +69,6 @@ func (w *WebCrypto) Verify(ctx context.Context, checks []keys.Check) ([]bool, er
 
 // ask returns one answer for each of asked; all are undecided when the host did not give exactly that.
 func (w *WebCrypto) ask(ctx context.Context, checks []keys.Check, asked []int) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	if !w.unsupported {
 		items := make([][]byte, 0, 3*len(asked))
 		for _, i := range asked {

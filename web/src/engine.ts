@@ -89,8 +89,8 @@ export class Engine {
   }
 
   /** Ends the program. Calls under way and later ones fail with EngineStoppedError. */
-  stop(): Promise<void> {
-    return this.#program.quit();
+  stop(): void {
+    this.#program.quit();
   }
 }
 

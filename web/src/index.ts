@@ -5,4 +5,4 @@
 
 export { Engine, type Argument, type CallOptions, type EngineOptions, type EventListener, type HostMethod } from "./engine.js";
 export { EngineStoppedError, KnownSenderError } from "./errors.js";
-export { initAsync, type InitOptions } from "./load.js";
+export { initAsync, wasmModule, type InitOptions } from "./load.js";

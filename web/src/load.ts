@@ -139,6 +139,7 @@ function mimeType(response: Response): string {
 }
 
 async function compile(source: BufferSource, from: string): Promise<WebAssembly.Module> {
+  // Always a Uint8Array: V8 does not compile from a DataView.
   const bytes = ArrayBuffer.isView(source) ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
   const first = hex(bytes.subarray(0, 4));
   if (first !== "00 61 73 6d") {
@@ -148,7 +149,7 @@ async function compile(source: BufferSource, from: string): Promise<WebAssembly.
     throw new KnownSenderError("wasm_invalid", `What came from ${from} is not wasm. Check that the file is the package's knownsender.wasm, not compressed twice and not a placeholder.`, { expected: "00 61 73 6d", got: first });
   }
   try {
-    return await WebAssembly.compile(source);
+    return await WebAssembly.compile(bytes);
   } catch (thrown) {
     if (blockedByPolicy(thrown)) throw policyError(from, thrown);
     throw new KnownSenderError("wasm_invalid", `The wasm from ${from} does not compile: ${textOf(thrown)}. Check that the whole file arrived.`, { cause: thrown });

@@ -140,7 +140,8 @@ export class Program {
     this.#refresh(exports);
     const at = this.#mailbox;
     if (this.#view.getUint32(at, true) !== seq) {
-      throw new KnownSenderError("sync_call_waited", `The method ${method} of the synchronous door had to wait and gave no answer. This is a bug in knownsender.`);
+      // The goroutine that waits would return into a stack that is no longer there; nothing may run in this program any more.
+      throw this.#fail(`the synchronous method ${method} had to wait, which it cannot. This is a bug in knownsender`);
     }
     const status = this.#view.getUint32(at + 4, true);
     const address = this.#view.getUint32(at + 8, true);
@@ -187,19 +188,26 @@ export class Program {
   }
 
   /** Asks the program to end. Calls under way fail with EngineStoppedError. */
-  async quit(): Promise<void> {
-    if (this.#stopped === undefined) {
-      this.#guard(() => this.#quit());
-      this.#fail("it was closed");
+  quit(): void {
+    const running = this.#stopped === undefined;
+    this.#fail("it was closed");
+    if (!running) return;
+    try {
+      this.#quit();
+    } catch (thrown) {
+      console.error(thrown); // it is gone all the same
     }
-    await this.ended;
   }
 
   /** Writes the frame [method, args...] into a fresh request buffer of the program and returns its length. */
   #write(exports: Exports, method: string, args: readonly (string | Uint8Array)[]): number {
     // One byte a character is right for nearly every Matrix event; what does not fit is measured and written again.
     let size = 8 + method.length;
-    for (const arg of args) size += 4 + (typeof arg === "string" ? arg.length + (arg.length >> 3) : arg.length);
+    for (const [i, arg] of args.entries()) {
+      if (typeof arg === "string") size += 4 + arg.length + (arg.length >> 3);
+      else if (arg instanceof Uint8Array) size += 4 + arg.length;
+      else throw new KnownSenderError("bad_request", `Argument ${i + 1} of ${method} is neither text nor a Uint8Array.`);
+    }
     const used = this.#writeInto(exports, size, method, args);
     if (used !== undefined) return used;
     size = 8 + method.length;
@@ -216,8 +224,7 @@ export class Program {
     this.#view.setUint32(at, args.length + 1, true);
     at += 4;
     for (let i = -1; i < args.length; i++) {
-      const item = i < 0 ? method : args[i];
-      if (item === undefined) throw new KnownSenderError("bad_request", `Argument ${i + 1} of ${method} is undefined.`);
+      const item = i < 0 ? method : (args[i] as string | Uint8Array);
       let length: number;
       if (at + 4 > end) return undefined;
       if (typeof item === "string") {
@@ -279,6 +286,8 @@ export class Program {
         this.#asked.delete(id);
         controller?.abort();
       },
+      // Any callback into the program lets its goroutines run until all of them wait; no call has the number 0.
+      wake: () => queueMicrotask(() => this.#guard(() => this.#abort(0))),
       emit: (name: string, address: number, length: number) => {
         const json = this.#text(address, length);
         // Later, so that a listener never runs inside the operation that told it.

@@ -86,6 +86,35 @@ func main() {
 		}
 		return nil, nil
 	})
+	// spawn leaves work to a goroutine; with "wake" it also makes it run.
+	door.Sync("spawn", func(args [][]byte) ([]byte, error) {
+		go func() {
+			answer, err := host.Call(context.Background(), "later", args[1])
+			if err != nil {
+				answer = []byte(err.Error())
+			}
+			host.Emit("done", answer)
+		}()
+		if string(args[0]) == "wake" {
+			host.Wake()
+		}
+		return nil, nil
+	})
+	// churn allocates as many small blocks as told, so that the collector works in the middle of a synchronous call.
+	door.Sync("churn", func(args [][]byte) ([]byte, error) {
+		n, _ := strconv.Atoi(string(args[0]))
+		var held [][]byte
+		for i := range n {
+			held = append(held, make([]byte, 512))
+			if len(held) == 2000 {
+				held = nil
+			}
+			if i%5000 == 0 {
+				kept = append(kept[:0], make([]byte, 1<<20))
+			}
+		}
+		return []byte("churned"), nil
+	})
 	door.Sync("exit", func(args [][]byte) ([]byte, error) { os.Exit(3); return nil, nil })
 	door.Async("die", func(ctx context.Context, args [][]byte) ([]byte, error) {
 		go func() { panic("told to die") }() // nothing recovers in a goroutine of one's own

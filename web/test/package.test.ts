@@ -1,0 +1,149 @@
+// The package as it is published: packed, installed in a blank project, and loaded there by Node, by a page without a bundler, and by one
+// with esbuild.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { build } from "esbuild";
+import { top, useChrome } from "./harness.js";
+
+const chrome = useChrome();
+
+type Package = typeof import("../src/index.js");
+
+let project = "";
+let installed = "";
+
+function run(command: string, args: string[], cwd: string): string {
+  return execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+before(() => {
+  project = mkdtempSync(join(tmpdir(), "knownsender-package-"));
+  const [{ filename } = { filename: "" }] = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", project], top)) as { filename: string }[];
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "blank", private: true, type: "module" }));
+  run("npm", ["install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", join(project, filename)], project);
+  installed = join(project, "node_modules/knownsender");
+});
+
+after(() => rmSync(project, { recursive: true, force: true }));
+
+function files(): string[] {
+  return readdirSync(installed, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(installed, join(entry.parentPath, entry.name)))
+    .sort();
+}
+
+/** The page's part: loads the package and asks the program something only a running one can answer. */
+const story = `
+  const engine = await ks.Engine.start(await ks.wasmModule());
+  try {
+    engine.syncCall("no such method", []);
+  } catch (error) {
+    document.title = error instanceof ks.KnownSenderError ? error.code : String(error);
+  } finally {
+    engine.stop();
+  }
+`;
+
+describe("the tarball", () => {
+  test("holds what a client needs and nothing else", () => {
+    const names = files();
+    for (const name of ["LICENSE", "package.json", "web/dist/index.js", "web/dist/index.d.ts", "web/dist/wasm_exec.js", "web/dist/knownsender.wasm", "web/dist/THIRD_PARTY_NOTICES.txt"]) {
+      assert.ok(names.includes(name), `${name} is missing`);
+    }
+    const others = names.filter((name) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|web\/dist\/.+\.(js|js\.map|d\.ts|wasm)|web\/dist\/THIRD_PARTY_NOTICES\.txt)$/.test(name));
+    assert.deepEqual(others, []);
+    const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { dependencies?: object };
+    assert.equal(dependencies, undefined);
+  });
+
+  test("tells nothing of the machine it was built on", () => {
+    const private_ = [homedir(), top.replace(/\/$/, ""), run("go", ["env", "GOROOT"], top).trim(), run("go", ["env", "GOMODCACHE"], top).trim()];
+    for (const name of files()) {
+      const bytes = readFileSync(join(installed, name));
+      for (const path of private_) assert.ok(!bytes.includes(`${path}/`), `${name} names ${path}`);
+    }
+  });
+
+  test("has the same wasm when it is built again", () => {
+    const again = join(project, "again.wasm");
+    execFileSync("go", ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", again, "./wasm"], { cwd: top, env: { ...process.env, GOOS: "js", GOARCH: "wasm" } });
+    const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+    assert.equal(digest(again), digest(join(top, "web/dist/knownsender.wasm")));
+  });
+
+  test("is typed under the strictest settings", () => {
+    writeFileSync(join(project, "typed.ts"), `
+      import { initAsync, Engine, KnownSenderError, type InitOptions } from "knownsender";
+      const options: InitOptions = { wasmURL: "knownsender.wasm" };
+      export async function start(module: WebAssembly.Module): Promise<string> {
+        await initAsync(options);
+        try {
+          return (await Engine.start(module)).syncText("x", ["text", new Uint8Array(1)]);
+        } catch (error) {
+          return error instanceof KnownSenderError ? error.code : "";
+        }
+      }
+      // @ts-expect-error a number is no argument
+      (null as unknown as Engine).syncCall("x", [1]);
+    `);
+    run(join(top, "node_modules/.bin/tsc"), ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext", "--types", "", "typed.ts"], project);
+  });
+});
+
+describe("loaded", () => {
+  test("by Node", () => {
+    writeFileSync(join(project, "node.mjs"), `
+      import * as ks from "knownsender";
+      import { existsSync } from "node:fs";
+      globalThis.document = {};
+      await ks.initAsync();
+      ${story}
+      console.log(document.title, existsSync(new URL(import.meta.resolve("knownsender/engine.wasm"))));
+    `.replace("globalThis.document = {};", "const document = {};"));
+    assert.equal(run("node", ["node.mjs"], project).trim(), "unknown_method true");
+  });
+
+  test("by a page without a bundler", async () => {
+    chrome.server.mount("/app/", project);
+    await chrome.withPage(async ({ inPage, page }) => {
+      await inPage(async (text: string) => {
+        const ks = (await import("/app/node_modules/knownsender/web/dist/index.js" as string)) as Package;
+        await ks.initAsync();
+        await (Object.getPrototypeOf(async () => undefined) as { constructor: new (...code: string[]) => (ks: Package) => Promise<void> }).constructor.call(null, "ks", text)(ks);
+      }, story);
+      assert.equal(await page.title(), "unknown_method");
+    });
+  });
+
+  for (const minify of [false, true]) {
+    test(`by a page bundled with esbuild${minify ? ", minified" : ""}`, async () => {
+      const out = join(project, minify ? "min" : "out");
+      mkdirSync(out);
+      writeFileSync(join(project, "main.js"), `
+        import * as ks from "knownsender";
+        import wasmURL from "knownsender/engine.wasm";
+        await ks.initAsync({ wasmURL: new URL(wasmURL, import.meta.url) });
+        ${story}
+      `);
+      const { warnings } = await build({ entryPoints: [join(project, "main.js")], bundle: true, format: "esm", platform: "browser", minify, loader: { ".wasm": "file" }, outdir: out, absWorkingDir: project, logLevel: "silent" });
+      assert.deepEqual(warnings, []);
+      chrome.server.mount("/bundle/", out);
+      await chrome.withPage(async ({ inPage, page }) => {
+        await inPage(() => import("/bundle/main.js" as string).then(() => undefined), undefined);
+        assert.equal(await page.title(), "unknown_method");
+      });
+    });
+  }
+
+  test("by esbuild without side effects: an unused import leaves nothing behind", async () => {
+    const { outputFiles } = await build({ stdin: { contents: 'import { initAsync } from "knownsender"; import "knownsender";', resolveDir: project }, bundle: true, format: "esm", write: false, logLevel: "silent" });
+    assert.equal(outputFiles[0]?.text.replace(/\/\/.*\n/g, "").trim(), "");
+  });
+});
