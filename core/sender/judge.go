@@ -141,8 +141,11 @@ func (c *Copy) Apply(f *Finding) (next *Copy, changed bool) {
 	}
 	data, suspended, step := c.Current, c.Suspended, c.Step
 	rises := f.Data.Kind > c.Current.Kind && f.Data.UserID == c.OlmUser && (!c.Current.Kind.Known() || f.Data.SamePin(c.Current))
-	if rises {
+	switch {
+	case rises:
 		data, step = f.Data, f.Step
+	case f.Data == c.Current && !c.Current.Kind.Known() && f.Step > c.Step:
+		step = f.Step // no better known, but further on: the identity has come, say, and has not signed the device
 	}
 	if data.Kind.Known() {
 		suspended = false
