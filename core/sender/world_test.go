@@ -1,6 +1,7 @@
 package sender_test
 
 import (
+	"strconv"
 	"testing"
 
 	"knownsender/core/ids"
@@ -14,7 +15,7 @@ const room = "!room:example.org"
 
 // world is Bob's desk: what he knows of people, and the finder he receives room keys with. Alice, Mallory and their devices sign for real.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	kit    *testkit.Kit
 	bob    *testkit.User
 	desk   *testkit.Device
@@ -24,12 +25,16 @@ type world struct {
 	clock  int64
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{t: t, kit: testkit.New(t.Name()), rows: map[ids.UserID]*trust.UserRecord{}, finder: sender.NewFinder(), clock: 1_800_000_000_000}
 	w.bob = w.kit.User("@bob:example.org")
 	w.desk = w.bob.Device("BOBDESK").CrossSigned()
-	w.index = trust.NewIndex(own(t, w.desk))
+	w.index = newIndex(t, w.desk)
 	return w
+}
+
+func newIndex(t testing.TB, device *testkit.Device) *trust.Index {
+	return trust.NewIndex(own(t, device))
 }
 
 func own(t testing.TB, device *testkit.Device) trust.Own {
@@ -212,4 +217,9 @@ func trace(f sender.Finding) string {
 		text += ":" + step.Word
 	}
 	return text
+}
+
+// corpusEntry is one []byte in the form Go keeps fuzz corpora in.
+func corpusEntry(raw []byte) []byte {
+	return []byte("go test fuzz v1\n[]byte(" + strconv.Quote(string(raw)) + ")\n")
 }
