@@ -2,8 +2,402 @@
 
 package main
 
-import "knownsender/jsbridge"
+import (
+	"context"
+	"strconv"
+	"time"
 
-// register lists every method JavaScript may call: door.Sync for those that cannot wait, door.Async for those that may.
+	"knownsender/core"
+	"knownsender/core/ids"
+	"knownsender/core/keys"
+	"knownsender/core/megolm"
+	"knownsender/core/policy"
+	"knownsender/core/sender"
+	"knownsender/core/signedjson"
+	"knownsender/core/store"
+	"knownsender/core/trust"
+	"knownsender/idbstore"
+	"knownsender/jsbridge"
+)
+
+// program is the one machine of this instance, and what JavaScript holds on to by number.
+type program struct {
+	host       *jsbridge.Host
+	machine    *core.Machine
+	receptions map[string]*core.Reception // waiting for storeRoomKeys
+	last       int
+}
+
+// register lists every method JavaScript may call: door.Sync for those that cannot wait, door.Async for those that may. Arguments are
+// parsed here, at the edge: nothing behind this file takes a bare string.
 func register(door *jsbridge.Door, host *jsbridge.Host) {
+	p := &program{host: host, receptions: map[string]*core.Reception{}}
+
+	door.Async("open", p.open)
+	door.Async("close", p.opened(0, p.close))
+
+	door.Sync("receiveRoomKeys", p.receiveRoomKeys)
+	door.Async("storeRoomKeys", p.opened(1, p.storeRoomKeys))
+	door.Async("receiveRoomKeysWithheld", p.opened(-1, p.receiveRoomKeysWithheld))
+
+	door.Sync("queryKeysForUsers", p.openedNow(-1, p.queryKeysForUsers))
+	door.Sync("outdatedUsers", p.openedNow(0, p.outdatedUsers))
+	door.Async("receiveKeysQueryResponse", p.opened(2, p.receiveKeysQueryResponse))
+	door.Async("receiveDeviceLists", p.opened(-1, p.receiveDeviceLists))
+	door.Async("updateTrackedUsers", p.opened(-1, p.updateTrackedUsers))
+
+	door.Async("trustOwnIdentity", p.opened(1, p.trustOwnIdentity))
+	door.Async("withdrawVerification", p.opened(1, p.withdrawVerification))
+	door.Async("pinCurrentIdentity", p.opened(1, p.pinCurrentIdentity))
+	door.Sync("identity", p.openedNow(1, p.identity))
+
+	door.Async("loadRoom", p.opened(1, p.loadRoom))
+	door.Async("decryptRoomEvent", p.opened(2, p.decryptRoomEvent))
+	door.Sync("roomEventEncryptionInfo", p.openedNow(5, p.roomEventEncryptionInfo))
+	door.Sync("setTrustRequirement", p.openedNow(1, p.setTrustRequirement))
+	door.Async("explain", p.opened(2, p.explain))
+	door.Async("roomKeyCounts", p.opened(0, p.roomKeyCounts))
+}
+
+// opened guards a method that needs the machine; want < 0 takes any number of arguments.
+func (p *program) opened(want int, handler jsbridge.AsyncHandler) jsbridge.AsyncHandler {
+	return func(ctx context.Context, args [][]byte) ([]byte, error) {
+		if err := p.ready(want, args); err != nil {
+			return nil, err
+		}
+		return handler(ctx, args)
+	}
+}
+
+func (p *program) openedNow(want int, handler jsbridge.SyncHandler) jsbridge.SyncHandler {
+	return func(args [][]byte) ([]byte, error) {
+		if err := p.ready(want, args); err != nil {
+			return nil, err
+		}
+		return handler(args)
+	}
+}
+
+func (p *program) ready(want int, args [][]byte) error {
+	if p.machine == nil {
+		return &store.Error{Code: store.CodeClosed, Message: "the machine is not open"}
+	}
+	if want < 0 {
+		return nil
+	}
+	return jsbridge.Arguments(args, want)
+}
+
+// idbHost is the host's IndexedDB bridge: its methods, under a prefix of their own.
+type idbHost struct{ host *jsbridge.Host }
+
+func (h idbHost) Call(ctx context.Context, method string, request []byte) ([]byte, error) {
+	return h.host.Call(ctx, "idb."+method, request)
+}
+
+// open takes user id, device id, ed25519, curve25519, database name (empty: memory), trust requirement, "true" when claims may overrule
+// direct copies.
+func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
+	if err := jsbridge.Arguments(args, 7); err != nil {
+		return nil, err
+	}
+	if p.machine != nil {
+		return nil, &jsbridge.Error{Code: "bad_request", Message: "The machine is open already."}
+	}
+	own := trust.Own{}
+	var err error
+	if own.UserID, err = ids.ParseUserID(string(args[0])); err != nil {
+		return nil, err
+	}
+	if own.DeviceID, err = ids.ParseDeviceID(string(args[1])); err != nil {
+		return nil, err
+	}
+	if own.Ed25519, err = keys.ParseEd25519(string(args[2])); err != nil {
+		return nil, err
+	}
+	if own.Curve25519, err = keys.ParseCurve25519(string(args[3])); err != nil {
+		return nil, err
+	}
+	requirement, err := parseRequirement(args[5])
+	if err != nil {
+		return nil, err
+	}
+	var rows store.Store = store.NewMemory()
+	if database := string(args[4]); database != "" {
+		if rows, err = idbstore.Open(ctx, idbHost{p.host}, database); err != nil {
+			return nil, err
+		}
+	}
+	machine, err := core.Open(ctx, core.Options{
+		Own:                     own,
+		Store:                   rows,
+		Verifier:                jsbridge.NewWebCrypto(p.host),
+		Now:                     func() int64 { return time.Now().UnixMilli() },
+		TrustRequirement:        requirement,
+		ClaimsMayOverruleDirect: string(args[6]) == "true",
+		Listener:                announcer{p.host},
+	})
+	if err != nil {
+		_ = rows.Close()
+		return nil, err
+	}
+	p.machine = machine
+	// What an earlier run learned but did not get to the end of judging. Nobody waits for it; the next start tries again.
+	go func() { _ = machine.Resume(context.Background()) }()
+	return []byte("{}"), nil
+}
+
+func (p *program) close(ctx context.Context, _ [][]byte) ([]byte, error) {
+	return []byte("{}"), p.machine.Close(ctx)
+}
+
+// receiveRoomKeys takes three arguments an event: sender, sender key, payload.
+func (p *program) receiveRoomKeys(args [][]byte) ([]byte, error) {
+	if err := p.ready(-1, args); err != nil {
+		return nil, err
+	}
+	if len(args)%3 != 0 {
+		return nil, jsbridge.Arguments(args, len(args)/3*3)
+	}
+	events := make([]sender.DecryptedOlmEvent, len(args)/3)
+	for i := range events {
+		events[i] = sender.DecryptedOlmEvent{Sender: string(args[3*i]), SenderKey: string(args[3*i+1]), Payload: args[3*i+2]}
+	}
+	reception := p.machine.ReceiveRoomKeys(events)
+	p.last++
+	id := strconv.Itoa(p.last)
+	p.receptions[id] = reception
+	return object(make([]byte, 0, 512*len(events)+64), func(dst []byte) []byte {
+		dst = text(dst, "id", id)
+		return array(name(dst, "receipts"), len(reception.Receipts), func(dst []byte, i int) []byte {
+			return appendReceipt(dst, &reception.Receipts[i])
+		})
+	}), nil
+}
+
+func (p *program) storeRoomKeys(ctx context.Context, args [][]byte) ([]byte, error) {
+	reception := p.receptions[string(args[0])]
+	if reception == nil {
+		return nil, &core.RequestError{ID: string(args[0])}
+	}
+	delete(p.receptions, string(args[0]))
+	if err := p.machine.Flush(ctx); err != nil {
+		return nil, err
+	}
+	settled := p.machine.Settled(reception)
+	return array(nil, len(settled), func(dst []byte, i int) []byte { return appendSettled(dst, &settled[i]) }), nil
+}
+
+// receiveRoomKeysWithheld takes one argument an event and answers with a refusal or null for each.
+func (p *program) receiveRoomKeysWithheld(ctx context.Context, args [][]byte) ([]byte, error) {
+	answer := array(nil, len(args), func(dst []byte, i int) []byte {
+		if _, err := p.machine.ReceiveRoomKeyWithheld(args[i]); err != nil {
+			return appendRefusal(dst, err)
+		}
+		return append(dst, "null"...)
+	})
+	return answer, p.machine.Flush(ctx)
+}
+
+func (p *program) queryKeysForUsers(args [][]byte) ([]byte, error) {
+	users, err := parseUsers(args)
+	if err != nil {
+		return nil, err
+	}
+	request := p.machine.QueryKeysForUsers(users)
+	body := object(nil, func(dst []byte) []byte {
+		return object(name(dst, "device_keys"), func(dst []byte) []byte {
+			for _, user := range request.Users {
+				dst = append(name(dst, string(user)), "[]"...)
+			}
+			return dst
+		})
+	})
+	return object(nil, func(dst []byte) []byte { return text(text(dst, "id", request.ID), "body", string(body)) }), nil
+}
+
+func (p *program) outdatedUsers([][]byte) ([]byte, error) {
+	users := p.machine.OutdatedUsers()
+	return array(nil, len(users), func(dst []byte, i int) []byte { return signedjson.AppendString(dst, string(users[i])) }), nil
+}
+
+func (p *program) receiveKeysQueryResponse(ctx context.Context, args [][]byte) ([]byte, error) {
+	result, err := p.machine.ReceiveKeysQueryResponse(ctx, args[0], string(args[1]))
+	if err != nil {
+		return nil, err
+	}
+	return appendChange(nil, result), nil
+}
+
+// receiveDeviceLists takes the number of users in changed, those users, and the users in left.
+func (p *program) receiveDeviceLists(ctx context.Context, args [][]byte) ([]byte, error) {
+	if len(args) == 0 {
+		return nil, jsbridge.Arguments(args, 1)
+	}
+	count, err := strconv.Atoi(string(args[0]))
+	if err != nil || count < 0 || count > len(args)-1 {
+		return nil, jsbridge.Arguments(args, count+1)
+	}
+	changed, err := parseUsers(args[1 : 1+count])
+	if err != nil {
+		return nil, err
+	}
+	left, err := parseUsers(args[1+count:])
+	if err != nil {
+		return nil, err
+	}
+	return []byte("{}"), p.machine.ReceiveDeviceLists(ctx, changed, left)
+}
+
+func (p *program) updateTrackedUsers(ctx context.Context, args [][]byte) ([]byte, error) {
+	users, err := parseUsers(args)
+	if err != nil {
+		return nil, err
+	}
+	return []byte("{}"), p.machine.TrackUsers(ctx, users)
+}
+
+func (p *program) trustOwnIdentity(ctx context.Context, args [][]byte) ([]byte, error) {
+	master, err := keys.ParseEd25519(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	return []byte("{}"), p.machine.TrustOwnIdentity(ctx, master)
+}
+
+func (p *program) withdrawVerification(ctx context.Context, args [][]byte) ([]byte, error) {
+	user, err := ids.ParseUserID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	return []byte("{}"), p.machine.WithdrawVerification(ctx, user)
+}
+
+func (p *program) pinCurrentIdentity(ctx context.Context, args [][]byte) ([]byte, error) {
+	user, err := ids.ParseUserID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	return []byte("{}"), p.machine.PinCurrentIdentity(ctx, user)
+}
+
+func (p *program) identity(args [][]byte) ([]byte, error) {
+	user, err := ids.ParseUserID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	identity, verification, pinViolation, known := p.machine.Identity(user)
+	if !known {
+		return []byte("null"), nil
+	}
+	return object(nil, func(dst []byte) []byte {
+		dst = text(dst, "userId", string(user))
+		dst = text(dst, "masterKey", identity.Master.String())
+		dst = text(dst, "selfSigningKey", identity.SelfSigning.String())
+		dst = text(dst, "verification", verificationName(verification))
+		return flag(dst, "pinViolation", pinViolation)
+	}), nil
+}
+
+func (p *program) loadRoom(ctx context.Context, args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	return []byte("{}"), p.machine.LoadRoom(ctx, room)
+}
+
+// decryptRoomEvent answers {"event": ...} or {"error": ...}: what the policy withholds comes with everything but the plaintext.
+func (p *program) decryptRoomEvent(ctx context.Context, args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[1]))
+	if err != nil {
+		return nil, err
+	}
+	event, err := p.machine.DecryptRoomEvent(ctx, args[0], room)
+	if refused, ok := err.(*core.DecryptionError); ok {
+		return object(nil, func(dst []byte) []byte { return appendUndecrypted(name(dst, "error"), refused) }), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The message index is taken from this moment on in memory, and on disk as soon as a commit can be had. Nobody waits for that: should it
+	// fail, the next commit carries it.
+	go func() { _ = p.machine.Flush(context.Background()) }()
+	return object(make([]byte, 0, len(event.ClearEvent)+1024), func(dst []byte) []byte {
+		return appendDecrypted(name(dst, "event"), event)
+	}), nil
+}
+
+// roomEventEncryptionInfo takes room, session, sender, event id, ciphertext.
+func (p *program) roomEventEncryptionInfo(args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	event, err := core.ReadEventName(room, string(args[1]), string(args[2]), string(args[3]), string(args[4]))
+	if err != nil {
+		return nil, err
+	}
+	info, err := p.machine.RoomEventEncryptionInfo(event)
+	if err != nil {
+		return nil, err
+	}
+	return appendInfo(make([]byte, 0, 1024), info), nil
+}
+
+func (p *program) setTrustRequirement(args [][]byte) ([]byte, error) {
+	requirement, err := parseRequirement(args[0])
+	if err != nil {
+		return nil, err
+	}
+	p.machine.SetTrustRequirement(requirement)
+	return []byte("{}"), nil
+}
+
+func (p *program) explain(ctx context.Context, args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	session, err := megolm.ParseSessionID(string(args[1]))
+	if err != nil {
+		return nil, err
+	}
+	explanation, err := p.machine.Explain(ctx, room, session)
+	if err != nil {
+		return nil, err
+	}
+	return appendExplanation(nil, explanation), nil
+}
+
+func (p *program) roomKeyCounts(ctx context.Context, _ [][]byte) ([]byte, error) {
+	counts, err := p.machine.RoomKeyCounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return object(nil, func(dst []byte) []byte {
+		return number(number(dst, "total", counts.Total), "backedUp", counts.BackedUp)
+	}), nil
+}
+
+func parseUsers(args [][]byte) ([]ids.UserID, error) {
+	users := make([]ids.UserID, len(args))
+	for i := range args {
+		var err error
+		if users[i], err = ids.ParseUserID(string(args[i])); err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
+}
+
+func parseRequirement(arg []byte) (policy.TrustRequirement, error) {
+	requirement, ok := policy.ParseTrustRequirement(string(arg))
+	if !ok {
+		return 0, &jsbridge.Error{
+			Code: "bad_trust_requirement", Message: "There is no such trust requirement.",
+			Expected: "Untrusted, CrossSignedOrLegacy, CrossSigned or Verified", Got: string(arg),
+		}
+	}
+	return requirement, nil
 }

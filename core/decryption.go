@@ -1,0 +1,258 @@
+package core
+
+import (
+	"context"
+	"errors"
+
+	"knownsender/core/ids"
+	"knownsender/core/keys"
+	"knownsender/core/megolm"
+	"knownsender/core/policy"
+	"knownsender/core/sender"
+	"knownsender/core/signedjson"
+)
+
+// EncryptionInfo is what is known of the sender of an event, and what the policy says to that.
+type EncryptionInfo struct {
+	Sender    ids.UserID // the event's, empty when it is no user id
+	SessionID megolm.SessionID
+	Verdict   policy.Verdict // Verdict.Chosen is the copy it is about, nil when there is none
+}
+
+// DecryptedEvent is a room event that was decrypted and may be shown.
+type DecryptedEvent struct {
+	ClearEvent   []byte // JSON: type and content from inside, the rest from outside
+	MessageIndex uint32
+	Info         EncryptionInfo
+	Nested       []NestedEvent
+}
+
+// NestedEvent is an encrypted event that came in the `unsigned` of another. Each is judged on its own (scenario 127).
+type NestedEvent struct {
+	Location string
+	Event    *DecryptedEvent // nil when Err is set
+	Err      error
+}
+
+// opened is an event that a session opened: which copies can, and what was inside.
+type opened struct {
+	index     uint32
+	plaintext []byte
+	copies    []*sender.Copy
+	others    []*sender.Copy
+}
+
+// DecryptRoomEvent decrypts an event and asks the policy about it. When the policy says no, the plaintext goes no further than this call.
+//
+// Errors are *DecryptionError, and those of the store. An event that is shown takes its message index: another event with the same index
+// is a replay from then on (T24). Flush makes that durable; it is not waited for, and whoever calls should see to it soon.
+func (m *Machine) DecryptRoomEvent(ctx context.Context, raw []byte, room ids.RoomID) (*DecryptedEvent, error) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	event, err := parseRoomEvent(raw, room)
+	if err != nil {
+		return nil, err
+	}
+	decrypted, err := m.decrypt(ctx, event)
+	if err != nil {
+		return nil, err
+	}
+	for _, inner := range event.nested() {
+		result := NestedEvent{Location: inner.Location}
+		var of *roomEvent
+		if of, result.Err = readRoomEvent(inner.object, room); result.Err == nil {
+			result.Event, result.Err = m.decrypt(ctx, of)
+		}
+		decrypted.Nested = append(decrypted.Nested, result)
+	}
+	return decrypted, nil
+}
+
+func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEvent, error) {
+	if m.closed {
+		return nil, errClosed()
+	}
+	message, err := megolm.ParseMessage(event.ciphertext)
+	if err != nil {
+		return nil, unableToDecrypt(err)
+	}
+	in, err := m.load(ctx, event.name, blockOf(message.Index))
+	if err != nil {
+		return nil, err
+	}
+	open, check, err := in.open(message)
+	if err != nil && len(open.copies) == 0 {
+		// What is not in memory may have been written by another tab.
+		if err := m.reload(ctx, in); err != nil {
+			return nil, err
+		}
+		open, check, err = in.open(message)
+	}
+	if err != nil {
+		return nil, m.undecrypted(ctx, event, in, open, err)
+	}
+	defer clear(open.plaintext)
+
+	answers, err := m.verifier.Verify(ctx, []keys.Check{check})
+	if err != nil {
+		return nil, err
+	}
+	if !answers[0] {
+		return nil, unableToDecrypt(&megolm.DecryptionError{Code: megolm.CodeBadMessageSignature})
+	}
+	inside, err := signedjson.ParseLimit(open.plaintext, maxRoomEvent)
+	if err != nil {
+		return nil, &DecryptionError{Code: CodeBadPlaintext, cause: err}
+	}
+	named, err := inside.String("room_id")
+	if err != nil {
+		return nil, &DecryptionError{Code: CodeBadPlaintext, Member: "room_id", cause: err}
+	}
+
+	question := m.question(event, in)
+	question.Copies, question.Others = open.copies, open.others
+	question.WrongRoom = named != string(event.name.room)
+	question.Replayed = in.replayed(open.index, event.eventID)
+	info := EncryptionInfo{Sender: event.sender, SessionID: event.name.session, Verdict: policy.Judge(&question)}
+	if !info.Verdict.Shown {
+		return nil, withhold(&info)
+	}
+	clear, err := event.clear(inside)
+	if err != nil {
+		return nil, err
+	}
+	if info.Verdict.State != policy.StateMismatchedSender {
+		// An event under somebody else's name does not take the index: it could be served first, and the owner's own event would then
+		// be the replay.
+		m.remember(in, open.index, event.eventID)
+	}
+	return &DecryptedEvent{ClearEvent: clear, MessageIndex: open.index, Info: info}, nil
+}
+
+// open asks every copy. They are connected or they are not: those that authenticate the message have the same keys for it, so its signature
+// and plaintext are one. The error is that of the copy that got furthest.
+func (in *session) open(message *megolm.Message) (opened, keys.Check, error) {
+	var (
+		result opened
+		check  keys.Check
+		worst  error
+	)
+	for _, c := range in.all() {
+		opening, err := c.Session.Open(message)
+		if err != nil {
+			result.others = append(result.others, c)
+			worst = further(worst, err)
+			continue
+		}
+		// The ratchet belongs to a copy whose MAC held; a wrong signature does not make the ratchet wrong.
+		c.Session.Accept(opening)
+		result.copies = append(result.copies, c)
+		if result.plaintext == nil {
+			result.index, result.plaintext, check = opening.Index, opening.Plaintext, opening.Check()
+		} else {
+			opening.Wipe()
+		}
+	}
+	if len(result.copies) > 0 {
+		return result, check, nil
+	}
+	if worst == nil {
+		worst = errNoKey
+	}
+	return result, check, worst
+}
+
+var errNoKey = errors.New("no copy of the room key is here")
+
+// further is the more telling of two errors: a key that is too late says less than a message that does not authenticate.
+func further(a, b error) error {
+	var e *megolm.DecryptionError
+	if a == nil || errors.As(a, &e) && e.Code == megolm.CodeUnknownMessageIndex {
+		return b
+	}
+	return a
+}
+
+// undecrypted makes the error for an event that no copy opens: missing, too early, withheld, discarded, or broken.
+func (m *Machine) undecrypted(ctx context.Context, event *roomEvent, in *session, open opened, why error) error {
+	if err := m.loadAsides(ctx, in); err != nil {
+		return err
+	}
+	question := m.question(event, in)
+	var broken *megolm.DecryptionError
+	if errors.As(why, &broken) && broken.Code != megolm.CodeUnknownMessageIndex {
+		return unableToDecrypt(why)
+	}
+	question.Others = open.others
+	info := EncryptionInfo{Sender: event.sender, SessionID: event.name.session, Verdict: policy.Judge(&question)}
+	refusal := withhold(&info)
+	if info.Verdict.State == policy.StateWithheld {
+		refusal.Withheld = &in.withheld.Withheld
+	}
+	return refusal
+}
+
+// question is what there is to say of any event of the session.
+func (m *Machine) question(event *roomEvent, in *session) policy.Question {
+	return policy.Question{
+		Requirement:             m.requirement,
+		Sender:                  event.sender,
+		Tombstones:              in.tombstones(),
+		Withheld:                in.withheld != nil,
+		ClaimsMayOverruleDirect: m.claimsMayRule,
+	}
+}
+
+// RoomEventEncryptionInfo says what is known of the sender of an event and what the policy says to that, from memory alone: nothing is
+// decrypted and nothing is written (I22). The session must have been loaded, by LoadRoom, by receiving its key or by decrypting one of its
+// events; otherwise the error is a *DecryptionError with code session_not_loaded.
+func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, error) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.closed {
+		return nil, errClosed()
+	}
+	in := m.shelf.find(sessionName{name.RoomID, name.SessionID})
+	if in == nil {
+		if _, whole := m.shelf.rooms[name.RoomID]; !whole {
+			return nil, &DecryptionError{Code: CodeSessionNotLoaded}
+		}
+		in = &session{}
+	}
+	question := m.question(&roomEvent{sender: name.Sender}, in)
+	for _, c := range in.all() {
+		if c.Session.FirstKnownIndex() <= name.Index {
+			question.Copies = append(question.Copies, c)
+		} else {
+			question.Others = append(question.Others, c)
+		}
+	}
+	question.Replayed = in.replayed(name.Index, name.EventID)
+	return &EncryptionInfo{Sender: name.Sender, SessionID: name.SessionID, Verdict: policy.Judge(&question)}, nil
+}
+
+// EventName is what RoomEventEncryptionInfo needs of an event.
+type EventName struct {
+	RoomID    ids.RoomID
+	SessionID megolm.SessionID
+	Sender    ids.UserID // empty when the event's sender is no user id
+	EventID   ids.EventID
+	Index     uint32
+}
+
+// ReadEventName reads what RoomEventEncryptionInfo needs from the strings of an event. The error is a *DecryptionError.
+func ReadEventName(room ids.RoomID, session, from, event, ciphertext string) (EventName, error) {
+	name := EventName{RoomID: room}
+	var err error
+	if name.SessionID, err = megolm.ParseSessionID(session); err != nil {
+		return name, badEvent("content.session_id", err)
+	}
+	if name.EventID, err = ids.ParseEventID(event); err != nil {
+		return name, badEvent("event_id", err)
+	}
+	name.Sender, _ = ids.ParseUserID(from) // T57: judged, not refused
+	if name.Index, err = megolm.MessageIndex(ciphertext); err != nil {
+		return name, unableToDecrypt(err)
+	}
+	return name, nil
+}

@@ -1,0 +1,79 @@
+package core
+
+import (
+	"context"
+
+	"knownsender/core/ids"
+	"knownsender/core/megolm"
+	"knownsender/core/sender"
+	"knownsender/core/trust"
+)
+
+// Explanation says why a room key's sender is what it is, and what would change it. It is for people who ask, and decides nothing.
+type Explanation struct {
+	RoomID     ids.RoomID
+	SessionID  megolm.SessionID
+	Copies     []CopyExplanation
+	Tombstones []*sender.Tombstone
+	Withheld   *Withheld
+}
+
+// CopyExplanation is what there is to say of one copy.
+type CopyExplanation struct {
+	*sender.Copy
+	Finding     sender.Finding // what the finder says today
+	WouldChange string         // one sentence
+}
+
+// Explain walks every copy of a session through the finder once more, for its trace, and keeps nothing of it. Errors: those of the store.
+func (m *Machine) Explain(ctx context.Context, room ids.RoomID, id megolm.SessionID) (*Explanation, error) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.closed {
+		return nil, errClosed()
+	}
+	in := m.shelf.session(sessionName{room, id})
+	if err := m.reload(ctx, in); err != nil {
+		return nil, err
+	}
+	if err := m.loadAsides(ctx, in); err != nil {
+		return nil, err
+	}
+	e := &Explanation{RoomID: room, SessionID: id, Tombstones: in.tombstones()}
+	if in.withheld != nil {
+		e.Withheld = &in.withheld.Withheld
+	}
+	for _, c := range in.all() {
+		finding := m.finder.Judge(m.trust, c)
+		e.Copies = append(e.Copies, CopyExplanation{Copy: c, Finding: finding, WouldChange: m.wouldChange(c)})
+	}
+	return e, nil
+}
+
+// wouldChange is the sentence for a user who wonders about a shield.
+func (m *Machine) wouldChange(c *sender.Copy) string {
+	if c.Provenance == sender.Claimed {
+		return "This key came from a file, a backup or another device, which cannot prove who made it. Receiving the same key from its sender would."
+	}
+	if c.Suspended {
+		return "The server shows a wrong cross-signature for the sending device. A /keys/query answer with a good one would lift the suspension."
+	}
+	user := string(c.OlmUser)
+	switch c.Current.Kind {
+	case sender.UnknownDevice:
+		return "The sending device is not known. A /keys/query answer that lists it for " + user + " would tell."
+	case sender.DeviceInfo:
+		if _, known := m.trust.Identity(c.OlmUser); !known {
+			return "The device is known, its owner's cross-signing identity is not. A /keys/query answer with the identity of " + user + " would tell."
+		}
+		return "The device is not cross-signed by " + user + ". When its owner signs it, the next /keys/query answer will tell."
+	case sender.VerificationViolation:
+		return user + " was verified and has another identity now. Verifying " + user + " again, or withdrawing the verification, would change it."
+	case sender.SenderUnverified:
+		if m.trust.Verification(c.OlmUser) == trust.Unverified {
+			return "The sender is known but not verified. Verifying " + user + " would change it."
+		}
+		return "The sender is known by a master key that is not the one " + user + " has now. It stays as it is."
+	}
+	return "Nothing: the sender is known and verified."
+}

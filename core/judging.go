@@ -1,0 +1,180 @@
+package core
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+
+	"knownsender/core/ids"
+	"knownsender/core/keys"
+	"knownsender/core/record"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+	"knownsender/core/trust"
+)
+
+// Judging again. What we learn of a person bears on stored room keys in two ways, and each has its index, so that cost grows with what
+// changed and not with what is stored:
+//
+//   - devices and identities bear on copies whose sender is not known yet: index `waiting`, by user, or by user and curve25519 key;
+//   - verification bears on copies whose sender is known under the master key in question: index `owner`, by user and master key.
+//
+// The note of what is to be judged is written in the same batch as what was learned, and deleted when all of it has been judged. So a crash
+// in between is made good by the next start (Resume).
+
+// job is what one change bears on.
+type job struct {
+	name    string
+	because Cause
+	parts   []record.JudgePart
+}
+
+// pending lists the jobs that an earlier run left behind.
+type pending []*job
+
+// jobOf says what is to be judged again after a change; nil when nothing is.
+func (m *Machine) jobOf(change *trust.Change, because Cause) *job {
+	j := &job{because: because}
+	whole := map[ids.UserID]bool{} // users all of whose waiting copies are to be judged
+	for i := range change.Identities {
+		user := change.Identities[i].UserID
+		whole[user] = true
+		j.parts = append(j.parts, record.JudgePart{Index: store.IndexWaiting, Value: store.Key{string(user)}})
+	}
+	for i := range change.Devices {
+		d := &change.Devices[i]
+		if d.Kind != trust.Removed && !whole[d.UserID] {
+			j.parts = append(j.parts, record.JudgePart{Index: store.IndexWaiting, Value: store.Key{string(d.UserID), d.Curve25519.String()}})
+		}
+	}
+	for i := range change.Verifications {
+		v := &change.Verifications[i]
+		j.parts = append(j.parts, record.JudgePart{Index: store.IndexOwner, Value: store.Key{string(v.UserID), v.Master.String()}})
+	}
+	if len(j.parts) == 0 {
+		return nil
+	}
+	// Two tabs must not name their notes alike. The name means nothing.
+	j.name = rand.Text()
+	return j
+}
+
+// note is the operation that writes the job down.
+func (j *job) note() store.Op {
+	row := record.JudgeNoteRow(record.JudgeNote{Name: j.name, Because: string(j.because), Parts: j.parts})
+	return store.Op{Table: store.Meta, Key: row.Key, Expect: store.AnyRev, Value: row.Value}
+}
+
+// judgePage is how many copies are judged and written at a time.
+const judgePage = 128
+
+// judge judges again every stored copy that a job names, in pages, and forgets the job's note. It returns how many copies changed.
+func (m *Machine) judge(ctx context.Context, j *job) (changed int, err error) {
+	// What is still on its way to the store is not in its indexes.
+	if err := m.flush(ctx); err != nil {
+		return 0, err
+	}
+	for _, part := range j.parts {
+		n, err := m.judgePart(ctx, part, j.because)
+		changed += n
+		if err != nil {
+			return changed, err
+		}
+	}
+	done := store.Batch{Ops: []store.Op{{Table: store.Meta, Key: record.JudgeNoteKey(j.name), Expect: store.AnyRev}}}
+	return changed, m.store.Commit(ctx, done)
+}
+
+func (m *Machine) judgePart(ctx context.Context, part record.JudgePart, because Cause) (changed int, err error) {
+	query := store.Query{Table: store.Copies, Index: part.Index, IndexValue: part.Value, Limit: judgePage}
+	for {
+		rows, err := m.store.Page(ctx, query)
+		if err != nil {
+			return changed, err
+		}
+		copies := make([]*shelved, 0, len(rows))
+		for i := range rows {
+			if there := m.take(&rows[i]); there != nil {
+				copies = append(copies, there)
+			}
+		}
+		n, err := m.judgeCopies(ctx, copies, because)
+		changed += n
+		if err != nil {
+			return changed, err
+		}
+		if err := m.flush(ctx); err != nil {
+			return changed, err
+		}
+		if len(rows) < judgePage {
+			return changed, nil
+		}
+		query = query.Next(&rows[len(rows)-1])
+	}
+}
+
+// judgeCopies walks copies through the finder once more and puts what changed on the shelf.
+func (m *Machine) judgeCopies(ctx context.Context, copies []*shelved, because Cause) (changed int, err error) {
+	judgements := make([]*sender.Judgement, len(copies))
+	var checks []keys.Check
+	for i, there := range copies {
+		judgements[i] = m.finder.PrepareJudgement(m.trust, there.copy)
+		checks = judgements[i].AppendChecks(checks)
+	}
+	var held []bool
+	if len(checks) > 0 {
+		if held, err = m.verifier.Verify(ctx, checks); err != nil {
+			return 0, err
+		}
+	}
+	for i, there := range copies {
+		n := judgements[i].Checks()
+		finding := judgements[i].Finish(held[:n])
+		held = held[n:]
+		before := there.copy
+		next, different := before.Apply(&finding)
+		if !different {
+			continue
+		}
+		changed++
+		there.because = because
+		in := m.shelf.session(nameOf(before.CopyKey))
+		if next == nil {
+			in.discard(there, before.Bury(&finding, m.now()))
+		} else {
+			there.copy = next
+		}
+		m.shelf.queue(in)
+	}
+	return changed, nil
+}
+
+// Resume judges what an earlier run had learned but not got to the end of judging. Call it once after Open, when there is time.
+func (m *Machine) Resume(ctx context.Context) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	for len(m.pending) > 0 {
+		if _, err := m.judge(ctx, m.pending[0]); err != nil {
+			return err
+		}
+		m.pending = m.pending[1:]
+	}
+	return nil
+}
+
+// loadPending reads the notes of an earlier run.
+func (m *Machine) loadPending(ctx context.Context) error {
+	rows, err := m.store.Page(ctx, store.Query{Table: store.Meta, Prefix: record.JudgeNotesPrefix(), Limit: store.MaxLimit})
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		note, err := record.DecodeJudgeNote(rows[i])
+		if err != nil {
+			m.quarantine(store.Meta, &rows[i], err)
+			continue
+		}
+		m.pending = append(m.pending, &job{name: note.Name, because: Cause(note.Because), parts: slices.Clone(note.Parts)})
+	}
+	return nil
+}

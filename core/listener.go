@@ -1,0 +1,61 @@
+package core
+
+import (
+	"knownsender/core/ids"
+	"knownsender/core/keys"
+	"knownsender/core/megolm"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+)
+
+// Listener hears of what happened, always after it has been committed. Its methods are called in the order of the commits and must not wait;
+// they may call the Machine's synchronous methods.
+type Listener interface {
+	// RoomKeysUpdated: room keys arrived, or became better.
+	RoomKeysUpdated([]RoomKeyInfo)
+	// SenderDataUpdated: more is known of the senders of stored room keys.
+	SenderDataUpdated([]SenderDataUpdate)
+	// StoreReported: something about the store that a host should know and that is no answer to a call.
+	StoreReported(StoreReport)
+}
+
+// RoomKeyInfo names a room key that arrived or became better, like matrix-sdk-crypto's.
+type RoomKeyInfo struct {
+	RoomID    ids.RoomID
+	SessionID megolm.SessionID
+	SenderKey keys.Curve25519
+}
+
+// SenderDataUpdate is one change of what is known of the sender of a stored copy.
+type SenderDataUpdate struct {
+	sender.CopyKey
+	Before, After sender.Data
+	Suspended     bool
+	Because       Cause
+}
+
+// Cause is what made a copy's standing change, in one stable word.
+type Cause string
+
+// The causes.
+const (
+	BecauseKeysQuery    Cause = "keys_query"   // devices or identities were answered by the server
+	BecauseVerification Cause = "verification" // a user, or we ourselves, became verified
+	BecauseRoomKey      Cause = "room_key"     // the same room key arrived again, or another tab knew more
+)
+
+// StoreReport is one report of Listener.StoreReported.
+type StoreReport struct {
+	Code    string // record_quarantined
+	Table   store.Table
+	Message string
+}
+
+// CodeRecordQuarantined: a stored record could not be read. It was set aside, unchanged; everything else was loaded.
+const CodeRecordQuarantined = "record_quarantined"
+
+type silence struct{}
+
+func (silence) RoomKeysUpdated([]RoomKeyInfo)        {}
+func (silence) SenderDataUpdated([]SenderDataUpdate) {}
+func (silence) StoreReported(StoreReport)            {}

@@ -1,0 +1,216 @@
+package core
+
+import (
+	"context"
+
+	"knownsender/core/ids"
+	"knownsender/core/record"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+)
+
+// LoadRoom reads everything stored of a room's sessions into memory, so that RoomEventEncryptionInfo can answer for it at once.
+func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.closed {
+		return errClosed()
+	}
+	if _, whole := m.shelf.rooms[room]; whole {
+		return nil
+	}
+	prefix := record.RoomKey(room)
+	for _, table := range []store.Table{store.Copies, store.Tombstones, store.Withheld, store.Replays} {
+		if err := m.eachRow(ctx, table, prefix, func(row *store.Row) { m.takeRow(table, row) }); err != nil {
+			return err
+		}
+	}
+	m.shelf.rooms[room] = struct{}{}
+	for name, in := range m.shelf.sessions {
+		if name.room == room {
+			in.complete, in.asides = true, true
+		}
+	}
+	return nil
+}
+
+func (m *Machine) eachRow(ctx context.Context, table store.Table, prefix store.Key, take func(*store.Row)) error {
+	for query := (store.Query{Table: table, Prefix: prefix, Limit: store.MaxLimit}); ; {
+		rows, err := m.store.Page(ctx, query)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			take(&rows[i])
+		}
+		if len(rows) < store.MaxLimit {
+			return nil
+		}
+		query = query.Next(&rows[len(rows)-1])
+	}
+}
+
+func (m *Machine) takeRow(table store.Table, row *store.Row) {
+	switch table {
+	case store.Copies:
+		m.take(row)
+	case store.Tombstones:
+		m.takeTombstone(row)
+	case store.Withheld:
+		m.takeWithheld(row)
+	case store.Replays:
+		m.takeReplays(row)
+	}
+}
+
+// load returns the session with every stored copy and one block of its replay memory.
+func (m *Machine) load(ctx context.Context, name sessionName, block uint32) (*session, error) {
+	in := m.shelf.session(name)
+	if !in.complete {
+		if err := m.reload(ctx, in); err != nil {
+			return nil, err
+		}
+	}
+	if _, known := in.replays[block]; !known {
+		if _, whole := m.shelf.rooms[name.room]; !whole {
+			rows, err := m.store.Get(ctx, store.Replays, []store.Key{record.ReplayKey(name.room, name.session, block)})
+			if err != nil {
+				return nil, err
+			}
+			m.takeReplays(&rows[0])
+		}
+		if in.replays[block] == nil {
+			in.addBlock(block, &replayBlock{events: map[uint32]ids.EventID{}})
+		}
+	}
+	return in, nil
+}
+
+// reload reads the session's stored copies, whether or not they were read before.
+func (m *Machine) reload(ctx context.Context, in *session) error {
+	err := m.eachRow(ctx, store.Copies, record.SessionKey(in.name.room, in.name.session), func(row *store.Row) { m.take(row) })
+	if err == nil {
+		in.complete = true
+	}
+	return err
+}
+
+// loadAsides reads what explains a session without a key. It is asked for when one is missing, which is rare.
+func (m *Machine) loadAsides(ctx context.Context, in *session) error {
+	if in.asides {
+		return nil
+	}
+	name := record.SessionKey(in.name.room, in.name.session)
+	for _, table := range []store.Table{store.Tombstones, store.Withheld} {
+		if err := m.eachRow(ctx, table, name, func(row *store.Row) { m.takeRow(table, row) }); err != nil {
+			return err
+		}
+	}
+	in.asides = true
+	return nil
+}
+
+// take puts a stored copy on the shelf and returns where it stands; nil when the row is damaged. A row older than what is in memory is
+// passed over: it was read while a commit of ours was under way.
+func (m *Machine) take(row *store.Row) *shelved {
+	there, _ := m.takeAs(row, false)
+	return there
+}
+
+// takeAs is take; with binding the row's revision is the truth whatever we remember, as after a conflict.
+func (m *Machine) takeAs(row *store.Row, binding bool) (there *shelved, err error) {
+	c, extra, err := record.DecodeCopyExtra(*row)
+	if err != nil {
+		m.quarantine(store.Copies, row, err)
+		return nil, err
+	}
+	in := m.shelf.session(nameOf(c.CopyKey))
+	there = in.find(c.CopyKey)
+	switch {
+	case there == nil:
+		there = &shelved{copy: c, stored: c, rev: row.Rev, extra: extra}
+		in.copies = append(in.copies, there)
+	case binding || row.Rev > there.rev:
+		there.stored, there.rev, there.extra = c, row.Rev, extra
+		if there.gone {
+			return there, nil
+		}
+		if there.copy, _ = sender.Join(c, there.copy); there.copy != c {
+			m.shelf.queue(in)
+		}
+	}
+	return there, nil
+}
+
+// reconcileCopy takes over a row that was not as a commit expected it.
+func (m *Machine) reconcileCopy(row *store.Row) {
+	if row.Rev != 0 {
+		if _, err := m.takeAs(row, true); err == nil {
+			return
+		}
+	}
+	// Nothing readable lies there: ours goes in its place.
+	key, ok := record.ParseCopyKey(row.Key)
+	if !ok {
+		return
+	}
+	in := m.shelf.session(nameOf(key))
+	if there := in.find(key); there != nil {
+		there.stored, there.rev = nil, row.Rev
+		m.shelf.queue(in)
+	}
+}
+
+func (m *Machine) takeTombstone(row *store.Row) {
+	t, err := record.DecodeTombstone(*row)
+	if err != nil {
+		m.quarantine(store.Tombstones, row, err)
+		return
+	}
+	in := m.shelf.session(nameOf(t.CopyKey))
+	for i := range in.graves {
+		if in.graves[i].CopyKey == t.CopyKey {
+			return
+		}
+	}
+	in.graves = append(in.graves, grave{Tombstone: t, written: true})
+}
+
+func (m *Machine) takeWithheld(row *store.Row) {
+	w, err := record.DecodeWithheld(*row)
+	if err != nil {
+		m.quarantine(store.Withheld, row, err)
+		return
+	}
+	in := m.shelf.session(sessionName{w.RoomID, w.SessionID})
+	if in.withheld == nil {
+		in.withheld = &withheldNotice{Withheld: w, written: true}
+	}
+}
+
+func (m *Machine) takeReplays(row *store.Row) {
+	if row.Rev != 0 {
+		m.reconcileReplays(row)
+	}
+}
+
+// quarantine sets a damaged row aside: a copy of its bytes goes to the quarantine table with the next batch, the row itself stays until
+// something good takes its place, and the listener is told. Once for each row.
+func (m *Machine) quarantine(table store.Table, row *store.Row, why error) {
+	aside := record.QuarantineRow(table, *row)
+	name := aside.Key.String()
+	if m.quarantined[name] {
+		return
+	}
+	m.quarantined[name] = true
+	m.aside = append(m.aside, store.Op{Table: store.Quarantine, Key: aside.Key, Expect: store.AnyRev, Value: aside.Value})
+	m.listener.StoreReported(StoreReport{Code: CodeRecordQuarantined, Table: table, Message: why.Error()})
+}
+
+// takeAside adds the rows to be set aside to a batch, and returns them for the case that the batch is not committed.
+func (m *Machine) takeAside(batch *store.Batch) []store.Op {
+	aside := m.aside
+	batch.Ops = append(batch.Ops, aside...)
+	m.aside = nil
+	return aside
+}

@@ -1,0 +1,160 @@
+package core
+
+import (
+	"context"
+
+	"knownsender/core/keys"
+	"knownsender/core/policy"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+	"knownsender/core/trust"
+)
+
+// Options is what a Machine is made of.
+type Options struct {
+	// Own is this device. Room keys for any other are refused at the gate.
+	Own trust.Own
+	// Store keeps everything; the Machine closes it.
+	Store store.Store
+	// Verifier checks signatures on the calls that may wait. nil: in Go.
+	Verifier keys.Verifier
+	// Now is the clock, in milliseconds since 1970.
+	Now func() int64
+	// TrustRequirement is the policy to begin with.
+	TrustRequirement policy.TrustRequirement
+	// ClaimsMayOverruleDirect: see policy.Question. Off unless a host knows what it does (decision 12).
+	ClaimsMayOverruleDirect bool
+	// Listener hears of changes; nil: nobody does.
+	Listener Listener
+}
+
+// Machine tells who sent every room key, keeps that with the key, and decides what may be shown.
+type Machine struct {
+	store    store.Store
+	verifier keys.Verifier
+	now      func() int64
+	listener Listener
+
+	trust   *trust.Index
+	finder  *sender.Finder
+	shelf   *shelf
+	checks  []keys.Check // scratch of the synchronous path
+	pending pending      // re-judging that an earlier run did not finish
+
+	requirement   policy.TrustRequirement
+	claimsMayRule bool
+	closed        bool
+
+	quarantined map[string]bool // rows that were reported
+	aside       []store.Op      // rows to be set aside with the next batch
+	queries     map[string]trust.Query
+
+	turn turn
+	// writing orders our own commits, so that they do not conflict with one another. No synchronous call takes it.
+	writing queue
+	// learning orders changes of trust: each is computed on the rows the one before it wrote.
+	learning queue
+}
+
+// Open loads what the store knows of people and returns a Machine. Damaged rows are set aside and reported to the listener; they never keep
+// the rest from loading. Errors: those of the store.
+func Open(ctx context.Context, options Options) (*Machine, error) {
+	m := &Machine{
+		now:           options.Now,
+		listener:      options.Listener,
+		trust:         trust.NewIndex(options.Own),
+		finder:        sender.NewFinder(),
+		shelf:         newShelf(),
+		requirement:   options.TrustRequirement,
+		claimsMayRule: options.ClaimsMayOverruleDirect,
+		quarantined:   map[string]bool{},
+		queries:       map[string]trust.Query{},
+	}
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	m.store = politeStore{&m.turn, options.Store}
+	m.writing.turn, m.learning.turn = &m.turn, &m.turn
+	m.verifier = keys.Go{}
+	if options.Verifier != nil {
+		m.verifier = politeVerifier{&m.turn, options.Verifier}
+	}
+	if m.listener == nil {
+		m.listener = silence{}
+	}
+
+	if err := m.loadPeople(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.loadPending(ctx); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Close writes what is still unwritten and closes the store. The error is that of the last write; the Machine is closed all the same.
+// Calls after Close answer `closed`.
+func (m *Machine) Close(ctx context.Context) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.closed {
+		return nil
+	}
+	err := m.flush(ctx)
+	m.closed = true
+	if closing := m.store.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// TrustRequirement is the policy in force.
+func (m *Machine) TrustRequirement() policy.TrustRequirement {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	return m.requirement
+}
+
+// SetTrustRequirement changes the policy for every verdict from now on. Nothing is decrypted, judged or written again.
+func (m *Machine) SetTrustRequirement(r policy.TrustRequirement) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	m.requirement = r
+}
+
+// RoomKeyCounts is how many copies of room keys are stored, and how many of them are in the server's backup. The numbers are kept, not
+// counted.
+type RoomKeyCounts struct {
+	Total    int64
+	BackedUp int64
+}
+
+// Names of the stored counters.
+const (
+	counterCopies   = "copies"
+	counterBackedUp = "backed_up"
+)
+
+// RoomKeyCounts reads the kept numbers.
+func (m *Machine) RoomKeyCounts(ctx context.Context) (RoomKeyCounts, error) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.closed {
+		return RoomKeyCounts{}, errClosed()
+	}
+	counters, err := m.store.Counters(ctx)
+	if err != nil {
+		return RoomKeyCounts{}, err
+	}
+	return RoomKeyCounts{Total: counters[counterCopies], BackedUp: counters[counterBackedUp]}, nil
+}
+
+// errClosed is what every call answers after Close.
+func errClosed() error {
+	return &store.Error{Code: store.CodeClosed, Message: "the machine was closed"}
+}
+
+// clash tells a failed compare-and-set from every other error.
+func clash(err error) (*store.Error, bool) {
+	e, ok := err.(*store.Error)
+	return e, ok && e.Code == store.CodeConflict
+}

@@ -1,0 +1,123 @@
+package core
+
+import (
+	"knownsender/core/keys"
+	"knownsender/core/sender"
+)
+
+// Lane is the speed at which a room key's sender is found.
+type Lane uint8
+
+const (
+	// Fast: everything needed was in memory; the sender data are final.
+	Fast Lane = iota
+	// Slow: the key is kept, and an answer to /keys/query may tell more.
+	Slow
+)
+
+// String is "fast" or "slow".
+func (l Lane) String() string {
+	if l == Fast {
+		return "fast"
+	}
+	return "slow"
+}
+
+// Receipt says what became of one room key.
+type Receipt struct {
+	// Copy is the copy as it is kept, joined with what was in memory of it; nil when the key was refused or discarded.
+	Copy    *sender.Copy
+	Finding *sender.Finding // nil when the gate refused the key
+	Lane    Lane
+	// Tombstone is what remains of a discarded key.
+	Tombstone *sender.Tombstone
+	// Err is why the key was refused; nothing of it is stored.
+	Err error
+}
+
+// Reception is the answer of ReceiveRoomKeys.
+type Reception struct {
+	Receipts []Receipt // one per event, in order
+}
+
+// ReceiveRoomKeys takes room keys in that the host's own Olm decrypted. It is synchronous: when it returns, the sender data of every key are
+// as good as memory can make them, and the keys decrypt events. They are durable once Flush has returned
+// nil, together with whatever else was unwritten; until then they stay usable in memory, and every commit tries again.
+//
+// A bad event costs only itself: its receipt has the error, and nothing of it is kept.
+func (m *Machine) ReceiveRoomKeys(events []sender.DecryptedOlmEvent) *Reception {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	r := &Reception{Receipts: make([]Receipt, len(events))}
+	now := m.now()
+	for i := range events {
+		r.Receipts[i] = m.receive(&events[i], now)
+	}
+	return r
+}
+
+// receive walks one event through the stages. The checks are answered in Go: this path must not wait.
+func (m *Machine) receive(event *sender.DecryptedOlmEvent, now int64) Receipt {
+	if m.closed {
+		return Receipt{Err: errClosed()}
+	}
+	prepared, err := m.finder.Prepare(m.trust, *event)
+	if err != nil {
+		return Receipt{Err: err}
+	}
+	m.checks = prepared.AppendChecks(m.checks[:0])
+	found, err := prepared.Finish(keys.VerifyAll(m.checks), now)
+	if err != nil {
+		return Receipt{Err: err}
+	}
+	if found.Tombstone != nil {
+		in := m.shelf.session(nameOf(found.Tombstone.CopyKey))
+		in.bury(found.Tombstone)
+		m.shelf.queue(in)
+		return Receipt{Finding: &found.Finding, Tombstone: found.Tombstone}
+	}
+	kept, _ := m.shelf.put(found.Copy, BecauseRoomKey)
+	receipt := Receipt{Copy: kept, Finding: &found.Finding}
+	if kept.Waiting() {
+		receipt.Lane = Slow
+	}
+	return receipt
+}
+
+// bury adds a tombstone, or replaces the one of the same copy.
+func (in *session) bury(t *sender.Tombstone) {
+	for i := range in.graves {
+		if in.graves[i].CopyKey == t.CopyKey {
+			in.graves[i] = grave{Tombstone: t}
+			return
+		}
+	}
+	in.graves = append(in.graves, grave{Tombstone: t})
+}
+
+// Settled is where a received copy stands by now.
+type Settled struct {
+	sender.CopyKey
+	Data  sender.Data
+	Known bool
+}
+
+// Settled says what is known by now of the senders of a reception's keys. Call it when they are durable.
+func (m *Machine) Settled(r *Reception) []Settled {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	var settled []Settled
+	for i := range r.Receipts {
+		c := r.Receipts[i].Copy
+		if c == nil {
+			continue
+		}
+		if in := m.shelf.find(nameOf(c.CopyKey)); in != nil {
+			if now := in.find(c.CopyKey); now != nil {
+				c = now.copy
+			}
+		}
+		settled = append(settled, Settled{CopyKey: c.CopyKey, Data: c.Current, Known: c.Current.Kind.Known()})
+	}
+	return settled
+}

@@ -1,0 +1,189 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+
+	"knownsender/core/ids"
+	"knownsender/core/megolm"
+	"knownsender/core/record"
+	"knownsender/core/sender"
+)
+
+// sessionName names a Megolm session: a session id is only good in its room (T26).
+type sessionName struct {
+	room    ids.RoomID
+	session megolm.SessionID
+}
+
+func nameOf(key sender.CopyKey) sessionName { return sessionName{key.RoomID, key.SessionID} }
+
+// shelf is what is in memory of the sessions: a cache of the store, and at the same time everything that is not written yet. What is changed
+// here is seen by every call at once, and the writer carries it to the store. So a key can be used before it is on disk, and one that could
+// not be written is not lost but written with the next commit.
+type shelf struct {
+	sessions map[sessionName]*session
+	rooms    map[ids.RoomID]struct{} // read whole; not evicted
+	dirty    []*session              // in the order in which they became so
+	tick     uint64
+}
+
+// keepSessions bounds the shelf: beyond it the half that was not used for longest goes, except what is unwritten or in a loaded room. A
+// session takes about a kilobyte.
+const keepSessions = 16384
+
+// session is one Megolm session on the shelf.
+type session struct {
+	name     sessionName
+	complete bool // every stored copy is here
+	copies   []*shelved
+	graves   []grave
+	withheld *withheldNotice
+	asides   bool // tombstones and withheld notice were read too
+	replays  map[uint32]*replayBlock
+	queued   bool // in shelf.dirty
+	used     uint64
+}
+
+// shelved is one copy: as it should be, and as it lies in the store. A sender.Copy never changes, so two pointers tell whether they differ.
+type shelved struct {
+	copy    *sender.Copy
+	stored  *sender.Copy // nil: not there yet
+	rev     uint64       // of the stored row
+	extra   []byte       // what a newer version has written in the row; it goes back with every write (I24)
+	because Cause
+	gone    bool // to be deleted: judged again, it turned out to be forged
+}
+
+type grave struct {
+	*sender.Tombstone
+	written bool
+}
+
+type withheldNotice struct {
+	Withheld
+	written bool
+}
+
+func newShelf() *shelf {
+	return &shelf{sessions: make(map[sessionName]*session), rooms: make(map[ids.RoomID]struct{})}
+}
+
+// find returns the session if anything of it is in memory.
+func (s *shelf) find(name sessionName) *session {
+	found := s.sessions[name]
+	if found != nil {
+		s.tick++
+		found.used = s.tick
+	}
+	return found
+}
+
+// session returns the session, empty and incomplete if nothing of it is in memory.
+func (s *shelf) session(name sessionName) *session {
+	if found := s.find(name); found != nil {
+		return found
+	}
+	_, whole := s.rooms[name.room]
+	s.tick++
+	made := &session{name: name, complete: whole, asides: whole, used: s.tick}
+	s.sessions[name] = made
+	if len(s.sessions) > keepSessions {
+		s.evict(made)
+	}
+	return made
+}
+
+// put joins a copy into its session and returns the copy as it is now.
+func (s *shelf) put(c *sender.Copy, because Cause) (*sender.Copy, sender.JoinReport) {
+	in := s.session(nameOf(c.CopyKey))
+	for _, there := range in.copies {
+		if there.copy.CopyKey == c.CopyKey {
+			if there.gone {
+				// A tombstone keeps nothing out: the new copy begins afresh (T06).
+				there.copy, there.gone, there.because = c, false, because
+				s.queue(in)
+				return c, sender.JoinReport{}
+			}
+			joined, report := sender.Join(there.copy, c)
+			if joined != there.copy {
+				there.copy, there.because = joined, because
+				s.queue(in)
+			}
+			return joined, report
+		}
+	}
+	in.copies = append(in.copies, &shelved{copy: c, because: because})
+	s.queue(in)
+	return c, sender.JoinReport{}
+}
+
+func (s *shelf) queue(in *session) {
+	if !in.queued {
+		in.queued = true
+		s.dirty = append(s.dirty, in)
+	}
+}
+
+func (s *shelf) evict(except *session) {
+	loose := make([]*session, 0, len(s.sessions))
+	for _, in := range s.sessions {
+		if _, whole := s.rooms[in.name.room]; !whole && !in.queued && in != except {
+			loose = append(loose, in)
+		}
+	}
+	slices.SortFunc(loose, func(a, b *session) int { return cmp.Compare(a.used, b.used) })
+	for _, in := range loose[:len(loose)/2] {
+		delete(s.sessions, in.name)
+	}
+}
+
+// find returns the session's copy of that key, also one that is to be deleted.
+func (in *session) find(key sender.CopyKey) *shelved {
+	for _, there := range in.copies {
+		if there.copy.CopyKey == key {
+			return there
+		}
+	}
+	return nil
+}
+
+// all lists the session's copies, best known first, so that the first one that decrypts an event is the one to be preferred.
+func (in *session) all() []*sender.Copy {
+	all := make([]*sender.Copy, 0, len(in.copies))
+	for _, there := range in.copies {
+		if !there.gone {
+			all = append(all, there.copy)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *sender.Copy) int {
+		if a.Provenance != b.Provenance {
+			return cmp.Compare(a.Provenance, b.Provenance)
+		}
+		return b.Current.Compare(a.Current)
+	})
+	return all
+}
+
+// discard marks a copy for deletion and leaves a tombstone in its place.
+func (in *session) discard(there *shelved, t *sender.Tombstone) {
+	there.gone = true
+	in.bury(t)
+}
+
+// drop takes a deleted copy off the list.
+func (in *session) drop(there *shelved) {
+	in.copies = slices.DeleteFunc(in.copies, func(other *shelved) bool { return other == there })
+}
+
+func (in *session) tombstones() []*sender.Tombstone {
+	all := make([]*sender.Tombstone, len(in.graves))
+	for i := range in.graves {
+		all[i] = in.graves[i].Tombstone
+	}
+	return all
+}
+
+// Withheld is a notice that somebody keeps a room key from us (m.room_key.withheld). Anybody can write one: it explains, it never decides
+// (T46).
+type Withheld = record.Withheld

@@ -1,0 +1,74 @@
+package core
+
+import (
+	"context"
+	"sync"
+
+	"knownsender/core/keys"
+	"knownsender/core/store"
+)
+
+// turn is the right to compute. One call has it at a time; it is given up for every wait, and for nothing else. So a call sees the Machine
+// change only where it waits, in a browser as in a test with threads. (A browser alone would not do: with every call on one thread, the
+// runtime may still go from one goroutine to another in the middle of an allocation.)
+//
+// Synchronous calls do not wait for it. When JavaScript runs, every Go call is at a wait, so the turn is free.
+type turn struct{ sync.Mutex }
+
+// give gives the turn up while f waits.
+func (t *turn) give(f func()) {
+	t.Unlock()
+	defer t.Lock()
+	f()
+}
+
+// politeStore gives the turn up for every operation.
+type politeStore struct {
+	turn  *turn
+	store store.Store
+}
+
+func (p politeStore) Get(ctx context.Context, table store.Table, wanted []store.Key) (rows []store.Row, err error) {
+	p.turn.give(func() { rows, err = p.store.Get(ctx, table, wanted) })
+	return rows, err
+}
+
+func (p politeStore) Page(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	p.turn.give(func() { rows, err = p.store.Page(ctx, q) })
+	return rows, err
+}
+
+func (p politeStore) Commit(ctx context.Context, b store.Batch) (err error) {
+	p.turn.give(func() { err = p.store.Commit(ctx, b) })
+	return err
+}
+
+func (p politeStore) Counters(ctx context.Context) (counters map[string]int64, err error) {
+	p.turn.give(func() { counters, err = p.store.Counters(ctx) })
+	return counters, err
+}
+
+func (p politeStore) Close() (err error) {
+	p.turn.give(func() { err = p.store.Close() })
+	return err
+}
+
+// politeVerifier gives the turn up while signatures are checked.
+type politeVerifier struct {
+	turn     *turn
+	verifier keys.Verifier
+}
+
+func (p politeVerifier) Verify(ctx context.Context, checks []keys.Check) (held []bool, err error) {
+	p.turn.give(func() { held, err = p.verifier.Verify(ctx, checks) })
+	return held, err
+}
+
+// queue is a lock that is waited for without the turn.
+type queue struct {
+	turn *turn
+	lock sync.Mutex
+}
+
+func (q *queue) enter() { q.turn.give(q.lock.Lock) }
+func (q *queue) leave() { q.lock.Unlock() }

@@ -1,0 +1,126 @@
+package core
+
+import (
+	"knownsender/core/ids"
+	"knownsender/core/keys"
+	"knownsender/core/megolm"
+	"knownsender/core/sender"
+	"knownsender/core/signedjson"
+)
+
+// Codes of WithheldError.
+const (
+	CodeBadWithheld  = "bad_withheld"        // not a notice, or a member is missing or of the wrong form
+	CodeNoSessionIn  = "withheld_no_session" // m.no_olm is about a device, not about a session
+	maxWithheldTexts = 1024                  // bytes kept of a reason
+)
+
+// WithheldError says why a notice was refused.
+type WithheldError struct {
+	Code   string
+	Member string
+	cause  error
+}
+
+// Error is a sentence.
+func (e *WithheldError) Error() string {
+	text := "this is not a notice of a withheld room key"
+	if e.Code == CodeNoSessionIn {
+		text = "the notice names no session"
+	}
+	if e.Member != "" {
+		text += ", `" + e.Member + "`"
+	}
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+// ErrorCode is the stable name of what went wrong.
+func (e *WithheldError) ErrorCode() string { return e.Code }
+
+// Unwrap is the error of the room below, if one refused something.
+func (e *WithheldError) Unwrap() error { return e.cause }
+
+// ReceiveRoomKeyWithheld takes an m.room_key.withheld to-device event, decrypted or plain: anybody may send one, so it never touches a key
+// that is here and only explains one that is not (T46). It is durable with the next Flush. The error is a *WithheldError.
+func (m *Machine) ReceiveRoomKeyWithheld(raw []byte) (*Withheld, error) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.closed {
+		return nil, errClosed()
+	}
+	notice, err := parseWithheld(raw)
+	if err != nil {
+		return nil, err
+	}
+	in := m.shelf.session(sessionName{notice.RoomID, notice.SessionID})
+	if in.withheld == nil || in.withheld.Withheld != *notice {
+		in.withheld = &withheldNotice{Withheld: *notice}
+		m.shelf.queue(in)
+	}
+	return notice, nil
+}
+
+func parseWithheld(raw []byte) (*Withheld, error) {
+	fail := func(member string, err error) (*Withheld, error) {
+		return nil, &WithheldError{Code: CodeBadWithheld, Member: member, cause: err}
+	}
+	event, err := signedjson.Parse(raw)
+	if err != nil {
+		return fail("", err)
+	}
+	if kind, err := event.String("type"); err != nil || kind != "m.room_key.withheld" {
+		return fail("type", err)
+	}
+	from, err := event.String("sender")
+	if err != nil {
+		return fail("sender", err)
+	}
+	notice := &Withheld{}
+	if notice.Sender, err = ids.ParseUserID(from); err != nil {
+		return fail("sender", err)
+	}
+	content, err := event.Object("content")
+	if err != nil {
+		return fail("content", err)
+	}
+	if algorithm, err := content.String("algorithm"); err != nil || algorithm != sender.MegolmAlgorithm {
+		return fail("content.algorithm", err)
+	}
+	if notice.Code, err = content.String("code"); err != nil {
+		return fail("content.code", err)
+	}
+	senderKey, err := content.String("sender_key")
+	if err != nil {
+		return fail("content.sender_key", err)
+	}
+	if notice.SenderKey, err = keys.ParseCurve25519(senderKey); err != nil {
+		return fail("content.sender_key", err)
+	}
+	if notice.Reason, _, err = content.OptionalString("reason"); err != nil {
+		return fail("content.reason", err)
+	}
+	if len(notice.Code) > 255 || len(notice.Reason) > maxWithheldTexts {
+		return fail("content.reason", nil)
+	}
+	room, hasRoom, err := content.OptionalString("room_id")
+	if err != nil {
+		return fail("content.room_id", err)
+	}
+	session, hasSession, err := content.OptionalString("session_id")
+	if err != nil {
+		return fail("content.session_id", err)
+	}
+	if !hasRoom || !hasSession {
+		return nil, &WithheldError{Code: CodeNoSessionIn}
+	}
+	if notice.RoomID, err = ids.ParseRoomID(room); err != nil {
+		return fail("content.room_id", err)
+	}
+	if notice.SessionID, err = megolm.ParseSessionID(session); err != nil {
+		return fail("content.session_id", err)
+	}
+	return notice, nil
+}

@@ -1,0 +1,216 @@
+package core
+
+import (
+	"context"
+
+	"knownsender/core/record"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+)
+
+// maxClashes is how often one flush tries again after rows had changed under it. Each clash means that another tab got something done, so
+// more than a few in a row are a store that lies.
+const maxClashes = 64
+
+// Flush writes everything on the shelf that is not written, in one batch. Rows that changed since they were read (another tab) are joined
+// with what they hold now, and the batch is tried again; a join loses nothing of either side. On any other error nothing is written and
+// everything stays on the shelf for the next time.
+func (m *Machine) Flush(ctx context.Context) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	return m.flush(ctx)
+}
+
+func (m *Machine) flush(ctx context.Context) error {
+	m.writing.enter()
+	defer m.writing.leave()
+	for clashes := 0; ; clashes++ {
+		w := m.collect()
+		if len(w.batch.Ops) == 0 {
+			w.committed()
+			return nil
+		}
+		if m.closed {
+			return errClosed()
+		}
+		err := m.store.Commit(ctx, w.batch)
+		if err == nil {
+			w.committed()
+			m.announce(w.written)
+			return nil
+		}
+		w.putBack(m)
+		conflict, ok := clash(err)
+		if !ok || clashes == maxClashes {
+			return err
+		}
+		if err := m.reconcile(ctx, conflict.Conflicts); err != nil {
+			return err
+		}
+	}
+}
+
+// writing is one batch under way, and what to note down when it has been committed. It holds the values as they were when it was made: the
+// shelf may move on while the commit waits.
+type writing struct {
+	batch    store.Batch
+	aside    []store.Op
+	sessions []*session
+	written  []writtenCopy
+	after    []func()
+}
+
+type writtenCopy struct {
+	in     *shelved
+	before *sender.Copy // nil: new
+	after  *sender.Copy
+	cause  Cause
+}
+
+// collect takes everything unwritten off the shelf's list and makes a batch of it.
+func (m *Machine) collect() *writing {
+	w := &writing{sessions: m.shelf.dirty, batch: store.Batch{Counters: map[string]int64{}}}
+	m.shelf.dirty = nil
+	w.aside = m.takeAside(&w.batch)
+	for _, in := range w.sessions {
+		in.queued = false
+		for _, there := range in.copies {
+			switch {
+			case there.gone:
+				w.deleteCopy(in, there)
+			case there.copy != there.stored:
+				w.addCopy(there)
+			}
+		}
+		for i := range in.graves {
+			if !in.graves[i].written {
+				w.add(record.TombstoneRow(in.graves[i].Tombstone), store.AnyRev)
+				buried := in.graves[i].Tombstone
+				w.after = append(w.after, func() { in.wrote(buried) })
+			}
+		}
+		if notice := in.withheld; notice != nil && !notice.written {
+			w.add(record.WithheldRow(notice.Withheld), store.AnyRev)
+			w.after = append(w.after, func() { notice.written = true })
+		}
+		for number, block := range in.replays {
+			if block.unwritten {
+				w.addReplays(in, number, block)
+			}
+		}
+	}
+	return w
+}
+
+func (w *writing) add(row store.Row, expect uint64) {
+	w.batch.Ops = append(w.batch.Ops, store.Op{Table: row.Table, Key: row.Key, Expect: expect, Value: row.Value, Index: row.Index})
+}
+
+func (w *writing) addCopy(there *shelved) {
+	w.add(record.CopyRowExtra(there.copy, there.extra), there.rev)
+	w.written = append(w.written, writtenCopy{there, there.stored, there.copy, there.because})
+	before := 0
+	if there.stored == nil {
+		w.batch.Counters[counterCopies]++
+		// A new key is the one thing that cannot be fetched again once the sync token has moved (decision 16).
+		w.batch.Strict = true
+	} else if there.stored.BackedUp {
+		before = 1
+	}
+	after := 0
+	if there.copy.BackedUp {
+		after = 1
+	}
+	if after != before {
+		w.batch.Counters[counterBackedUp] += int64(after - before)
+	}
+}
+
+// deleteCopy forgets a copy that is not what it claims to be.
+func (w *writing) deleteCopy(in *session, there *shelved) {
+	if there.stored != nil {
+		w.batch.Ops = append(w.batch.Ops, store.Op{Table: store.Copies, Key: record.CopyKey(there.stored.CopyKey), Expect: there.rev})
+		w.batch.Counters[counterCopies]--
+		if there.stored.BackedUp {
+			w.batch.Counters[counterBackedUp]--
+		}
+	}
+	w.after = append(w.after, func() {
+		there.stored, there.rev = nil, 0
+		if there.gone {
+			in.drop(there)
+		}
+	})
+}
+
+// committed notes what the store holds now.
+func (w *writing) committed() {
+	for _, c := range w.written {
+		c.in.stored = c.after
+		c.in.rev++
+	}
+	for _, done := range w.after {
+		done()
+	}
+}
+
+// putBack lists everything as unwritten again.
+func (w *writing) putBack(m *Machine) {
+	m.aside = append(w.aside, m.aside...)
+	for _, in := range w.sessions {
+		m.shelf.queue(in)
+	}
+}
+
+func (in *session) wrote(t *sender.Tombstone) {
+	for i := range in.graves {
+		if in.graves[i].Tombstone == t {
+			in.graves[i].written = true
+		}
+	}
+}
+
+// announce tells of copies that are new or begin earlier than what lay in the store, and of those of whose sender more is known.
+func (m *Machine) announce(written []writtenCopy) {
+	var fresh []RoomKeyInfo
+	var updates []SenderDataUpdate
+	for _, c := range written {
+		if c.before == nil || c.after.Session.FirstKnownIndex() < c.before.Session.FirstKnownIndex() {
+			fresh = append(fresh, RoomKeyInfo{c.after.RoomID, c.after.SessionID, c.after.SenderKey})
+		}
+		if c.before != nil && (c.before.Current != c.after.Current || c.before.Suspended != c.after.Suspended) {
+			updates = append(updates, SenderDataUpdate{
+				CopyKey: c.after.CopyKey, Before: c.before.Current, After: c.after.Current, Suspended: c.after.Suspended, Because: c.cause,
+			})
+		}
+	}
+	if len(fresh) > 0 {
+		m.listener.RoomKeysUpdated(fresh)
+	}
+	if len(updates) > 0 {
+		m.listener.SenderDataUpdated(updates)
+	}
+}
+
+// reconcile reads the rows that were not as expected and joins the shelf with them.
+func (m *Machine) reconcile(ctx context.Context, conflicts []store.Conflict) error {
+	byTable := map[store.Table][]store.Key{}
+	for _, c := range conflicts {
+		byTable[c.Table] = append(byTable[c.Table], c.Key)
+	}
+	for table, keys := range byTable {
+		rows, err := m.store.Get(ctx, table, keys)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			switch table {
+			case store.Copies:
+				m.reconcileCopy(&rows[i])
+			case store.Replays:
+				m.reconcileReplays(&rows[i])
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,331 @@
+/**
+ * The typed shapes that cross the boundary of this package.
+ *
+ * The rule: names of values follow matrix-sdk-crypto and matrix-js-sdk, names inside Matrix JSON follow the specification, and
+ * nothing here is `any`. Everything a call returns is plain data: it may be kept, compared and sent to a worker.
+ */
+
+/** A JSON value, as the specification's events hold it. */
+export type JsonValue = null | boolean | number | string | JsonValue[] | { [name: string]: JsonValue };
+/** A JSON object. */
+export type JsonObject = { [name: string]: JsonValue };
+
+/**
+ * Who sent a room key, in order of trust. The numbers 0 to 4 of matrix-sdk-crypto's `SenderData` are the positions in this list.
+ *
+ * - `UnknownDevice`: only the curve25519 key of the sending device is known.
+ * - `DeviceInfo`: the device is known; its owner's cross-signing identity does not vouch for it, as far as we know.
+ * - `VerificationViolation`: the device is cross-signed by an identity that we had verified before it changed.
+ * - `SenderUnverified`: the device is cross-signed by its owner, whom we have not verified.
+ * - `SenderVerified`: the device is cross-signed by its owner, whom we have verified.
+ */
+export type SenderDataType = "UnknownDevice" | "DeviceInfo" | "VerificationViolation" | "SenderUnverified" | "SenderVerified";
+
+/** Who sent one copy of a room key, as far as it is known. */
+export interface SenderData {
+  readonly type: SenderDataType;
+  /** From `DeviceInfo` upwards. */
+  readonly userId?: string;
+  /** From `DeviceInfo` upwards. */
+  readonly deviceId?: string;
+  /** The master signing key that vouches for the device, unpadded base64. From `VerificationViolation` upwards. */
+  readonly masterKey?: string;
+  /** Only with `UnknownDevice`: a device was found but could not be proved to own the session. */
+  readonly ownerCheckFailed?: true;
+}
+
+/** The four policies, loosest first: matrix-sdk-crypto's `TrustRequirement`, and `Verified`. */
+export type TrustRequirement = "Untrusted" | "CrossSignedOrLegacy" | "CrossSigned" | "Verified";
+
+/** The colour of the shield to draw beside a message. */
+export type ShieldColor = "None" | "Grey" | "Red";
+
+/** matrix-sdk-crypto's `ShieldStateCode`. */
+export type ShieldStateCode =
+  | "AuthenticityNotGuaranteed"
+  | "UnknownDevice"
+  | "UnsignedDevice"
+  | "UnverifiedIdentity"
+  | "VerificationViolation"
+  | "MismatchedSender";
+
+/** A shield, and why it is drawn. */
+export interface Shield {
+  readonly color: ShieldColor;
+  readonly code: ShieldStateCode | null;
+}
+
+/** What may be done with a message, and why. */
+export interface Verdict {
+  readonly shown: boolean;
+  /** The row of the policy table that decided, for example `sender_unverified`. */
+  readonly state: string;
+  /** Why it is withheld, or what a shown message suffers from; null when there is nothing to say. */
+  readonly code: string | null;
+  /** The shield that matrix-js-sdk's default (lax) drawing shows. */
+  readonly shield: Shield;
+  /** The shield under strict drawing. */
+  readonly strictShield: Shield;
+  /** Two senders proved themselves for the session; the one that matches the event was used (decided per event). */
+  readonly ambiguousOwner: boolean;
+  /** The same in matrix-sdk-crypto's and matrix-js-sdk's words, for hosts that speak those. */
+  readonly names: {
+    /** matrix-sdk-crypto `DecryptionErrorCode`, when withheld. */
+    readonly decryptionErrorCode: string | null;
+    /** matrix-js-sdk `DecryptionFailureCode`, when withheld. */
+    readonly decryptionFailureCode: string | null;
+    /** matrix-js-sdk `EventShieldReason`, when there is a shield. */
+    readonly eventShieldReason: string | null;
+  };
+}
+
+/**
+ * A room key as a client's own Olm decrypted it. Making one of these is the statement that the payload came out of an Olm
+ * message: there is no other way in, and no flag that says so.
+ */
+export interface DecryptedOlmEvent {
+  /** `sender` of the to-device event as the server delivered it. */
+  readonly sender: string;
+  /** The curve25519 key of the Olm channel that decrypted the message, unpadded base64. */
+  readonly senderKey: string;
+  /**
+   * The decrypted payload. Prefer the text as decrypted: signatures are checked over the JSON as received, and an object that
+   * went through `JSON.parse` may have lost something on the way (numbers beyond 2^53, duplicate members).
+   */
+  readonly payload: string | JsonObject;
+}
+
+/** Why an item of a call was refused. Nothing of it was stored; the other items are unaffected. */
+export interface Refusal {
+  /** Stable, for example `sender_device_keys_user`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What became of one item of {@link OlmMachine.receiveRoomKeys}. */
+export type RoomKeyReceipt =
+  | {
+      readonly accepted: true;
+      readonly roomId: string;
+      readonly sessionId: string;
+      readonly senderKey: string;
+      /** `fast`: final now. `slow`: stored now, and better known once `/keys/query` has answered. */
+      readonly lane: "fast" | "slow";
+      readonly senderData: SenderData;
+      /** The device's cross-signature is wrong in the store: shown under no policy until a valid one arrives. */
+      readonly suspended: boolean;
+      /** What the four policies would say of an event of this session from its owner: a withholding code, or null for shown. */
+      readonly verdicts: { readonly [requirement in TrustRequirement]: string | null };
+      /** The letter of the finder's last step, see {@link Explanation}. */
+      readonly step: string;
+    }
+  | {
+      readonly accepted: false;
+      readonly refusal: Refusal;
+      /** The sender's own message carried a wrong cross-signature: the key is discarded, a tombstone says why. */
+      readonly discarded: boolean;
+    };
+
+/** Where a stored copy stands once its reception is settled. */
+export interface SettledRoomKey {
+  readonly roomId: string;
+  readonly sessionId: string;
+  readonly senderKey: string;
+  readonly senderData: SenderData;
+  /** Whether the sender is known; if not, a later `/keys/query` answer may tell. */
+  readonly known: boolean;
+}
+
+/** The answer of {@link OlmMachine.receiveRoomKeys}. */
+export interface RoomKeyReception {
+  /** One per item, in order. Final when the call returns. */
+  readonly receipts: readonly RoomKeyReceipt[];
+  /**
+   * Resolves when the accepted keys are on disk: move the sync token now. Rejects with a {@link KnownSenderError} (`quota`,
+   * `closed`, ...); the keys then stay in memory and are written with the next call that writes.
+   */
+  readonly stored: Promise<void>;
+  /** Resolves after `stored`, with the sender data that each accepted key has by then. */
+  readonly settled: Promise<readonly SettledRoomKey[]>;
+}
+
+/** A room key that arrived or became better: matrix-sdk-crypto's `RoomKeyInfo`. */
+export interface RoomKeyInfo {
+  readonly algorithm: string;
+  readonly roomId: string;
+  readonly senderKey: string;
+  readonly sessionId: string;
+}
+
+/** A change of what is known of a stored room key's sender. */
+export interface SenderDataUpdate {
+  readonly roomId: string;
+  readonly sessionId: string;
+  readonly senderKey: string;
+  readonly before: SenderData;
+  readonly after: SenderData;
+  /** Shown under no policy from now on, see {@link RoomKeyReceipt}. */
+  readonly suspended: boolean;
+  /**
+   * What brought it. `keys_query`: devices or identities were answered by the server. `verification`: a user, or we ourselves, became
+   * verified or stopped being so. `room_key`: the same room key arrived again, or another tab knew more.
+   */
+  readonly because: "keys_query" | "verification" | "room_key";
+}
+
+/** What is known of the sender of an event. */
+export interface EventEncryptionInfo {
+  readonly sender: string;
+  readonly sessionId: string;
+  readonly senderKey: string | null;
+  readonly senderDevice: string | null;
+  /** What is known now; policies judge this. Null when there is no key. */
+  readonly senderData: SenderData | null;
+  /** What was known when the key arrived; never changes. */
+  readonly atReception: SenderData | null;
+  readonly legacySession: boolean;
+  readonly provenance: "direct" | "claimed" | null;
+  readonly verdict: Verdict;
+}
+
+/** A decrypted event that the policy allows to be shown. */
+export interface DecryptedRoomEvent {
+  /** The event with `type` and `content` of the clear text and the envelope's other members. */
+  readonly clearEvent: JsonObject;
+  readonly messageIndex: number;
+  readonly encryptionInfo: EventEncryptionInfo;
+  /** Encrypted events nested in `unsigned` (latest edit, latest thread reply), judged each on its own. */
+  readonly unsigned: readonly NestedDecryption[];
+}
+
+/** What became of an encrypted event nested in another's `unsigned`: one of `event` and `refusal` is null. */
+export interface NestedDecryption {
+  /** matrix-sdk-crypto's `UnsignedEventLocation`. */
+  readonly location: "RelationsReplace" | "RelationsThreadLatestEvent";
+  readonly event: DecryptedRoomEvent | null;
+  readonly refusal: Refusal | null;
+}
+
+/** A `/keys/query` request to send to the homeserver: `POST /_matrix/client/v3/keys/query`. */
+export interface KeysQueryRequest {
+  /** Give it back with the answer, see {@link OlmMachine.receiveKeysQueryResponse}. */
+  readonly id: string;
+  /** The JSON body, as text. */
+  readonly body: string;
+}
+
+/** What a `/keys/query` answer changed. */
+export interface KeysQueryResult {
+  readonly devices: readonly { readonly userId: string; readonly deviceId: string; readonly change: "new" | "changed" | "removed" }[];
+  readonly identities: readonly { readonly userId: string; readonly change: "new" | "changed" }[];
+  /** Users whose verification changed. */
+  readonly verification: readonly string[];
+  /** Parts of the answer that were refused; the rest was applied. */
+  readonly problems: readonly { readonly userId: string; readonly deviceId?: string; readonly code: string; readonly message: string }[];
+  /** Stored room keys whose sender data changed. */
+  readonly roomKeys: number;
+}
+
+/** What is known of a user's cross-signing identity. */
+export interface UserIdentity {
+  readonly userId: string;
+  readonly masterKey: string;
+  readonly selfSigningKey: string;
+  readonly verification: "Verified" | "Unverified" | "VerificationViolation";
+  /** The master key differs from the one first seen, and the user is not verified. */
+  readonly pinViolation: boolean;
+}
+
+/**
+ * A step of the finder and what it found.
+ *
+ * - `A` the gate: recipient, sender, keys of the Olm payload
+ * - `B` which descriptions of the sending device there are: embedded in the payload, stored from `/keys/query`, both, none
+ * - `C` none: waits for one
+ * - `D` does the device own the session: both its keys are those of the Olm channel and the payload
+ * - `E` is the owner's cross-signing identity known
+ * - `F` it is not: waits for it
+ * - `G` is the device signed by the owner's current self-signing key
+ * - `H` does that signature hold
+ * - `J` what the owner is to us: verified, not verified, no longer the one we verified
+ */
+export interface ExplanationStep {
+  readonly step: "A" | "B" | "C" | "D" | "E" | "F" | "G" | "H" | "J";
+  /** A stable snake_case word, for example `not_cross_signed`. */
+  readonly evidence: string;
+  /** Which description of the device the step looked at; null where that makes no difference. */
+  readonly device: "embedded" | "stored" | null;
+}
+
+/** What remains of a room key that was discarded, because the sender's own message proved a forgery. There is no ratchet in it. */
+export interface Tombstone {
+  readonly senderKey: string;
+  /** For example `embedded_cross_signature_wrong`. */
+  readonly reason: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** A notice of `m.room_key.withheld`. Anybody can send one: it explains a key that is missing and touches none that is here. */
+export interface WithheldNotice {
+  /** The specification's code, for example `m.unverified`. */
+  readonly code: string;
+  /** The sender's own words. */
+  readonly reason: string;
+  readonly sender: string;
+}
+
+/** Why a room key's sender is what it is, and what would change it. Made for people who ask; it decides nothing. */
+export interface Explanation {
+  readonly roomId: string;
+  readonly sessionId: string;
+  /** The stored copies; none when the key is not here. */
+  readonly copies: readonly CopyExplanation[];
+  readonly tombstones: readonly Tombstone[];
+  readonly withheld: WithheldNotice | null;
+}
+
+/** What there is to say of one stored copy of a room key. */
+export interface CopyExplanation {
+  readonly senderKey: string;
+  /** `direct`: it came inside Olm, so the sending device's keys are proved. `claimed`: they are hearsay. */
+  readonly provenance: "direct" | "claimed";
+  /** The first message index that the copy decrypts. */
+  readonly firstKnownIndex: number;
+  /** What is known now. */
+  readonly senderData: SenderData;
+  /** What was known when the key arrived. */
+  readonly atReception: SenderData;
+  readonly legacySession: boolean;
+  readonly suspended: boolean;
+  /** Milliseconds since 1970. */
+  readonly receivedAt: number;
+  /** The way the finder goes through what is known today. */
+  readonly steps: readonly ExplanationStep[];
+  /** One sentence. */
+  readonly wouldChange: string;
+}
+
+/** matrix-sdk-crypto's `RoomKeyCounts`, kept, never counted. */
+export interface RoomKeyCounts {
+  readonly total: number;
+  readonly backedUp: number;
+}
+
+/** Something the host should know of the store that is no answer to a call. */
+export interface StoreReport {
+  /**
+   * - `record_quarantined`: a stored record could not be read; it was set aside, and everything else was loaded
+   * - `blocked`: an older tab holds the database; opening goes on when it lets go
+   * - `blocking`: another tab upgrades or deletes the database; this machine has written what it had, and calls now fail with `closed` or
+   *   `store_lost`
+   * - `terminated`, `reopened`: the browser closed the connection, and it was opened again
+   * - `store_lost`: the database is gone or was replaced; open the machine again
+   * - `persistence_granted`, `persistence_denied`, `persistence_unsupported`, `persistence_unanswered`: what the browser said, late, to the
+   *   wish not to evict the data
+   */
+  readonly code: string;
+  /** The table concerned; null when it is the database as a whole. */
+  readonly table: string | null;
+  readonly message: string;
+}
