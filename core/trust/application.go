@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,7 +42,6 @@ type Application struct {
 	sequence Sequence
 	own      *work // our own user's, nil when the answer says nothing of us
 	others   []*work
-	ownRow   *UserRecord
 	problems problems
 }
 
@@ -119,41 +119,31 @@ func (x *Index) NeedsAll(a *Answer) bool {
 
 // Prepare decides what can be decided without checking signatures, and lists those to check. sequence is that of the request the answer
 // answers, 0 when it came from outside. stored holds the rows of all users in the answer that have one, and every row there is when NeedsAll
-// says so. Neither the Index nor the rows are changed. The error is an *ApplicationError with code records_missing.
+// says so. Neither the Index nor the rows are changed. The error is an *ApplicationError with code record_missing, for our own row.
 func (x *Index) Prepare(a *Answer, sequence Sequence, stored map[ids.UserID]*UserRecord) (*Application, error) {
-	if err := x.missing(a.Users(), stored); err != nil {
-		return nil, err
-	}
-	app := &Application{index: x, sequence: sequence, ownRow: stored[x.own.UserID], problems: a.problems.clone()}
+	app := &Application{index: x, sequence: sequence, problems: a.problems.clone()}
 	if of := a.of(x.own.UserID); of != nil && app.welcome(a, of) {
+		if err := x.needOwn(stored); err != nil {
+			return nil, err
+		}
 		app.own = app.begin(of, stored[of.user])
 	}
 	ownProposal := app.own != nil && app.own.proposal != nil
+	worked := make(map[ids.UserID]bool, len(a.users))
 	for _, of := range a.users {
 		if of.user == x.own.UserID || !app.welcome(a, of) {
+			continue
+		}
+		if worked[of.user] = true; app.missing(of.user, stored) {
 			continue
 		}
 		app.others = append(app.others, app.begin(of, stored[of.user]))
 	}
 	if ownProposal && x.changesOwn(app.own.proposal) {
-		// Everybody's signature by us is asked again, also of those whom the answer does not mention.
-		var everybody []ids.UserID
-		for user, p := range x.users {
-			if user == x.own.UserID || p.flags&hasIdentity == 0 {
-				continue
-			}
-			everybody = append(everybody, user)
-		}
-		if err := x.missing(everybody, stored); err != nil {
-			return nil, err
-		}
-		slices.Sort(everybody)
-		worked := make(map[ids.UserID]bool, len(app.others))
-		for _, w := range app.others {
-			worked[w.user] = true
-		}
-		for _, user := range everybody {
-			if !worked[user] {
+		// Everybody's signature by us is asked again, also of those whom the answer does not mention. Whose row is missing is no longer vouched
+		// for: the stored verdict is one under another key.
+		for _, user := range slices.Sorted(maps.Keys(x.users)) {
+			if user != x.own.UserID && !worked[user] && x.users[user].flags&hasIdentity != 0 && !app.missing(user, stored) {
 				app.others = append(app.others, &work{user: user, stored: stored[user]})
 			}
 		}
@@ -171,6 +161,15 @@ func (x *Index) Prepare(a *Answer, sequence Sequence, stored map[ids.UserID]*Use
 // changesOwn says that a proposal for our own identity would change whom we vouch for.
 func (x *Index) changesOwn(p *proposal) bool {
 	return p.master.Key != x.users[x.own.UserID].master || p.userSigning.Key != x.userSigning
+}
+
+// missing is Index.missing, said aloud.
+func (app *Application) missing(user ids.UserID, stored map[ids.UserID]*UserRecord) bool {
+	if !app.index.missing(user, stored) {
+		return false
+	}
+	app.problems.add(Problem{UserID: user, Code: CodeRecordMissing})
+	return true
 }
 
 // welcome is step A.

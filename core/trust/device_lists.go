@@ -55,9 +55,9 @@ func (x *Index) Outdated() []ids.UserID {
 }
 
 // Track begins to follow the device lists of users who are not followed yet; they are outdated until asked for. stored holds the rows of
-// those that have one. The error is an *ApplicationError with code records_missing.
+// those that have one. The error is an *ApplicationError with code record_missing, for our own row.
 func (x *Index) Track(users []ids.UserID, stored map[ids.UserID]*UserRecord) (*Change, error) {
-	return x.mark(users, stored, func(user ids.UserID, row *UserRecord) bool {
+	return x.mark(slices.Clone(users), stored, func(user ids.UserID, row *UserRecord) bool {
 		if row.Tracked {
 			return false
 		}
@@ -71,7 +71,7 @@ func (x *Index) Track(users []ids.UserID, stored map[ids.UserID]*UserRecord) (*C
 // in left are no longer tracked. Untracked users are passed over. stored holds the rows of the users in both lists that have one.
 //
 // The rows in the change carry the same to the next start; make them and commit them between one application and the next, not during one.
-// The error is an *ApplicationError with code records_missing; call again with the rows, the numbers only grow.
+// The error is an *ApplicationError with code record_missing, for our own row; call again with it, the numbers only grow.
 func (x *Index) MarkOutdated(changed, left []ids.UserID, stored map[ids.UserID]*UserRecord) (*Change, error) {
 	x.sequence++
 	for _, user := range changed {
@@ -84,7 +84,7 @@ func (x *Index) MarkOutdated(changed, left []ids.UserID, stored map[ids.UserID]*
 	for _, user := range left {
 		leaving[user] = user != x.own.UserID
 	}
-	return x.mark(append(slices.Clone(changed), left...), stored, func(user ids.UserID, row *UserRecord) bool {
+	return x.mark(slices.Concat(changed, left), stored, func(user ids.UserID, row *UserRecord) bool {
 		switch {
 		case leaving[user] && row.Tracked:
 			row.Tracked, row.Outdated = false, true
@@ -99,12 +99,14 @@ func (x *Index) MarkOutdated(changed, left []ids.UserID, stored map[ids.UserID]*
 
 // mark makes new rows for those of users that mark says are different.
 func (x *Index) mark(users []ids.UserID, stored map[ids.UserID]*UserRecord, mark func(ids.UserID, *UserRecord) bool) (*Change, error) {
-	if err := x.missing(users, stored); err != nil {
-		return nil, err
-	}
 	change := &Change{Records: make(map[ids.UserID]*UserRecord)}
-	for _, user := range users {
-		if change.Records[user] != nil {
+	slices.Sort(users)
+	for _, user := range slices.Compact(users) {
+		if x.missing(user, stored) {
+			if user == x.own.UserID {
+				return nil, x.needOwn(stored)
+			}
+			change.Problems = append(change.Problems, Problem{UserID: user, Code: CodeRecordMissing, Message: explanations[CodeRecordMissing]})
 			continue
 		}
 		row := x.rowOf(user, stored)
@@ -125,17 +127,17 @@ func (x *Index) rowOf(user ids.UserID, stored map[ids.UserID]*UserRecord) *UserR
 	return &UserRecord{UserID: user, Tracked: own, Outdated: own}
 }
 
-// missing is the error for users whom the Index knows from a row that is not in stored.
-func (x *Index) missing(users []ids.UserID, stored map[ids.UserID]*UserRecord) error {
-	var absent []ids.UserID
-	for _, user := range users {
-		if p := x.users[user]; p != nil && p.flags&hasRow != 0 && stored[user] == nil {
-			absent = append(absent, user)
-		}
+// missing says whether the Index knows the user from a row that is not in stored. Such a row is damaged, or was not read. Making a new one
+// from nothing would lose pin and latch, so its user is passed over with a problem; nobody else is (N5).
+func (x *Index) missing(user ids.UserID, stored map[ids.UserID]*UserRecord) bool {
+	p := x.users[user]
+	return p != nil && p.flags&hasRow != 0 && stored[user] == nil
+}
+
+// needOwn is the error for our own row missing. Everybody's verification rests on it.
+func (x *Index) needOwn(stored map[ids.UserID]*UserRecord) error {
+	if x.missing(x.own.UserID, stored) {
+		return &ApplicationError{Code: CodeRecordMissing, Users: []ids.UserID{x.own.UserID}}
 	}
-	if absent == nil {
-		return nil
-	}
-	slices.Sort(absent)
-	return &ApplicationError{Code: CodeRecordsMissing, Users: slices.Compact(absent)}
+	return nil
 }

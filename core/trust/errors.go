@@ -17,7 +17,7 @@ const (
 
 // Codes of an *ApplicationError.
 const (
-	CodeRecordsMissing      = "records_missing"       // users are known, and their stored rows were not handed in
+	CodeRecordMissing       = "record_missing"        // a user is known, and the stored row was not handed in; of a Problem too
 	CodeOwnIdentityUnknown  = "own_identity_unknown"  // our own user has no identity yet
 	CodeOwnIdentityMismatch = "own_identity_mismatch" // the master key to be trusted is not the one our user has
 	CodeIdentityUnknown     = "identity_unknown"      // the user has no identity
@@ -86,14 +86,14 @@ func (e *AnswerError) ErrorCode() string { return e.Code }
 
 // ApplicationError says why an operation over the Index was not made. Nothing was changed.
 type ApplicationError struct {
-	Code  string       // records_missing, own_identity_unknown, own_identity_mismatch or identity_unknown
+	Code  string       // record_missing, own_identity_unknown, own_identity_mismatch or identity_unknown
 	Users []ids.UserID // the users concerned
 }
 
 func (e *ApplicationError) Error() string {
 	switch e.Code {
-	case CodeRecordsMissing:
-		return "the stored rows of " + strconv.Itoa(len(e.Users)) + " users are needed and were not given"
+	case CodeRecordMissing:
+		return "the stored row of our own user is needed and was not given"
 	case CodeOwnIdentityUnknown:
 		return "our own identity is not known yet: ask /keys/query for our own user first"
 	case CodeOwnIdentityMismatch:
@@ -171,6 +171,7 @@ var explanations = map[string]string{
 	CodeTooManyUsers:             "the answer lists more users than are read at once; the rest was passed over",
 	CodeTooMany:                  "the user has more devices than are accepted; the stored ones are kept",
 	CodeServerFailed:             "the user's server could not be asked; nothing was changed",
+	CodeRecordMissing:            "the user is known and the stored row was not given; nothing was changed",
 	CodeStaleAnswer:              "a later answer for the user was applied before; nothing was changed",
 	CodeDuplicate:                "the name stands twice in its object; neither was taken",
 	CodeDeviceUserMismatch:       "the device names another user than the one it is listed under",

@@ -1,0 +1,242 @@
+package trust_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"knownsender/core/ids"
+	"knownsender/core/testkit"
+	"knownsender/core/trust"
+)
+
+// Answers that are too much, or not what they should be: T49. The rest of the answer is always taken.
+
+func TestAnswerAsAWhole(t *testing.T) {
+	for _, c := range []struct{ name, raw, code string }{
+		{"empty", "", trust.CodeBadAnswer},
+		{"not an object", "[]", trust.CodeBadAnswer},
+		{"a string", `"device_keys"`, trust.CodeBadAnswer},
+		{"cut off", `{"device_keys":{"@a:b":{`, trust.CodeBadAnswer},
+		{"cut off in a string", `{"device_keys":{"@a:b`, trust.CodeBadAnswer},
+		{"cut off behind a backslash", `{"device_keys":"\`, trust.CodeBadAnswer},
+		{"cut off behind a name", `{"device_keys"`, trust.CodeBadAnswer},
+		{"cut off behind a colon", `{"device_keys":`, trust.CodeBadAnswer},
+		{"cut off behind a value", `{"device_keys":{}`, trust.CodeBadAnswer},
+		{"cut off in a number", `{"device_keys":1`, trust.CodeBadAnswer},
+		{"cut off behind a comma", `{"device_keys":{},`, trust.CodeBadAnswer},
+		{"a comma too many", `{"device_keys":{},}`, trust.CodeBadAnswer},
+		{"no comma", `{"device_keys":{} "master_keys":{}}`, trust.CodeBadAnswer},
+		{"no value", `{"device_keys":,"master_keys":{}}`, trust.CodeBadAnswer},
+		{"no colon", `{"device_keys" {}}`, trust.CodeBadAnswer},
+		{"a name that is none", `{device_keys:{}}`, trust.CodeBadAnswer},
+		{"something behind it", `{}{}`, trust.CodeBadAnswer},
+		{"something behind members", `{"a":1}x`, trust.CodeBadAnswer},
+		{"T51: a byte order mark", "\uFEFF{}", trust.CodeBadAnswer},
+		{"T51: devices twice", `{"device_keys":{},"device_keys":{}}`, trust.CodeDuplicate},
+		{"T51: master keys twice, once with an escape", `{"master_keys":{},"\u006daster_keys":{}}`, trust.CodeDuplicate},
+		{"too large", `{"x":"` + strings.Repeat("x", trust.DefaultLimits.Bytes) + `"}`, trust.CodeAnswerTooLarge},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := trust.ParseAnswer([]byte(c.raw), trust.DefaultLimits)
+			var failed *trust.AnswerError
+			if !errors.As(err, &failed) || failed.ErrorCode() != c.code || failed.Error() == "" {
+				t.Errorf("%v, want %s", err, c.code)
+			}
+		})
+	}
+}
+
+func TestAnswerInParts(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		replace [2]string // in an answer that lists Alice and Zoe
+		codes   []string
+		alice   bool // Alice's device is taken all the same
+	}{
+		{"nothing", [2]string{"", ""}, nil, true},
+		{"a user id that is none", [2]string{`"device_keys":{`, `"device_keys":{"alice":{},`}, []string{ids.CodeBadUserID}, true},
+		{"a user id of 10 MB", [2]string{`"device_keys":{`, `"device_keys":{"@` + strings.Repeat("x", 10<<20) + `:x":{},`}, []string{ids.CodeBadUserID}, true},
+		{"a user id with half a surrogate pair", [2]string{`"device_keys":{`, `"device_keys":{"@\ud800:x":{},`}, []string{ids.CodeBadUserID}, true},
+		{"a user id that is no UTF-8", [2]string{`"device_keys":{`, `"device_keys":{"@` + "\xff" + `:x":{},`}, []string{ids.CodeBadUserID}, true},
+		{"a user id with a control character", [2]string{`"device_keys":{`, `"device_keys":{"@` + "\n" + `:x":{},`}, []string{ids.CodeBadUserID}, true},
+		{"a device id that is none", [2]string{`{"PHONE":`, `{"":{},"PHONE":`}, []string{ids.CodeBadDeviceID}, true},
+		{"devices that are an array", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":[],"@b:x":{"PHONE"`}, []string{trust.CodeBadUserEntry, trust.CodeDeviceUserMismatch}, false},
+		{"devices that are null", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":null,"@b:x":{"PHONE"`}, []string{trust.CodeBadUserEntry, trust.CodeDeviceUserMismatch}, false},
+		{"devices that break off", [2]string{`{"PHONE":`, `{"X" {},"PHONE":`}, []string{trust.CodeBadUserEntry}, false},
+		{"a user twice", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":{},"@alice:example.org":{"PHONE"`}, []string{trust.CodeDuplicate}, false},
+		{"a user three times, spelt otherwise", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":{},"@alice:\u0065xample.org":{},"@alice:example.org":{"PHONE"`}, []string{trust.CodeDuplicate}, false},
+		{"master keys are an array", [2]string{`"master_keys":{`, `"master_keys":[],"x":{`}, []string{trust.CodeBadSection, trust.CodeIdentityIncomplete}, true},
+		{"failures is a number", [2]string{`"failures":{}`, `"failures":1`}, []string{trust.CodeBadSection}, true},
+		{"failures breaks off", [2]string{`"failures":{}`, `"failures":{"x"}`}, []string{trust.CodeBadSection}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			alice, zoe := w.user("alice"), w.user("zoe")
+			alice.Device("PHONE").CrossSigned()
+			phone := zoe.Device("PHONE").CrossSigned()
+			raw := bytes.Replace(w.kit.KeysQuery(alice, zoe), []byte(c.replace[0]), []byte(c.replace[1]), 1)
+			w.answer(raw, 0)
+			w.wantCodes(c.codes...)
+			w.device(phone)
+			if _, known := w.index.Device("@alice:example.org", "PHONE"); known != c.alice {
+				t.Errorf("Alice's device is known: %v", known)
+			}
+			for _, problem := range w.change.Problems {
+				if len(problem.UserID) > 3*ids.MaxLength || len(problem.DeviceID) > 3*ids.MaxLength {
+					t.Error("a problem repeats what is too long")
+				}
+			}
+		})
+	}
+}
+
+func TestBrokenListDeletesNothing(t *testing.T) {
+	w := newWorld(t)
+	alice := w.user("alice")
+	phone := alice.Device("PHONE")
+	w.learn(alice)
+	w.track(alice)
+	for _, list := range []string{`[]`, `null`, `1`, `{"X" 1}`, `{},"@alice:example.org":{}`} {
+		w.answer([]byte(`{"device_keys":{"@alice:example.org":`+list+`}}`), w.index.BeginQuery(names(alice)).Sequence)
+		w.device(phone)
+		if !w.index.DeviceListOutdated(ids.UserID(alice.ID)) {
+			t.Errorf("%s brings the list up to date", list)
+		}
+	}
+	w.answer([]byte(`{"device_keys":{"@alice:example.org":{}}}`), 0) // an empty list is a list
+	w.wantUnknown(alice, "PHONE")
+}
+
+func TestTooMuch(t *testing.T) {
+	list := func(user string, devices int) string {
+		var out strings.Builder
+		for n := range devices {
+			if n > 0 {
+				out.WriteByte(',')
+			}
+			fmt.Fprintf(&out, `"D%d":{"user_id":%q,"device_id":"D%d","algorithms":[],"keys":{},"signatures":{}}`, n, user, n)
+		}
+		return out.String()
+	}
+	timed := func(t *testing.T, w *world, raw []byte, limits trust.Limits) *trust.Change {
+		t.Helper()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		answer, err := trust.ParseAnswer(raw, limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		application, err := w.index.Prepare(answer, 0, w.rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change := application.Finish(nil)
+		runtime.ReadMemStats(&after)
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<30 {
+			t.Errorf("allocated %d MB for %d MB", grown>>20, len(raw)>>20)
+		}
+		return change
+	}
+	t.Run("T49: one user with 100,000 devices; the others are processed", func(t *testing.T) {
+		w := newWorld(t)
+		mallory, zoe := w.user("mallory"), w.user("zoe")
+		known := mallory.Device("KNOWN")
+		phone := zoe.Device("PHONE").CrossSigned()
+		w.learn(mallory)
+		raw := bytes.Replace(w.kit.KeysQuery(mallory, zoe), []byte(`{"KNOWN":`), []byte(`{`+list(mallory.ID, 100_000)+`,"KNOWN":`), 1)
+		change := timed(t, w, raw, trust.DefaultLimits)
+		if got := codes(change); len(got) != 3 || got[2] != trust.CodeTooMany { // and Zoe's, whose checks nobody answered
+			t.Errorf("%v", got)
+		}
+		w.answer(raw, 0)
+		w.wantCodes(trust.CodeTooMany)
+		w.device(known)
+		w.wantCross(phone, trust.CrossSignatureValid)
+	})
+	t.Run("T49: 100 users with 1,000 devices: as many as are read at once", func(t *testing.T) {
+		w := newWorld(t)
+		var raw strings.Builder
+		raw.WriteString(`{"device_keys":{`)
+		for n := range 100 {
+			if n > 0 {
+				raw.WriteByte(',')
+			}
+			user := fmt.Sprintf("@m%02d:example.org", n)
+			fmt.Fprintf(&raw, `%q:{%s}`, user, list(user, 1000))
+		}
+		raw.WriteString(`}}`)
+		change := timed(t, w, []byte(raw.String()), trust.DefaultLimits)
+		if len(change.Problems) != trust.DefaultLimits.Problems+1 {
+			t.Errorf("%d problems", len(change.Problems))
+		}
+		last := change.Problems[len(change.Problems)-1]
+		if last.Code != trust.CodeTooManyProblems || !strings.Contains(last.Message, "49050") {
+			t.Errorf("%+v", last)
+		}
+		if change.Problems[0].Code != trust.CodeTooMany { // named while the answer was taken apart: user 51
+			t.Errorf("%+v", change.Problems[0])
+		}
+	})
+	t.Run("T49: more users than are read at once", func(t *testing.T) {
+		w := newWorld(t)
+		alice, zoe := w.user("alice"), w.user("zoe")
+		limits := trust.DefaultLimits
+		limits.Users = 1
+		change := timed(t, w, w.kit.KeysQuery(alice, zoe), limits)
+		var crowded int
+		for _, problem := range change.Problems {
+			if problem.Code == trust.CodeTooManyUsers {
+				crowded++
+			}
+		}
+		if crowded != 1 {
+			t.Errorf("said %d times", crowded)
+		}
+	})
+	t.Run("T49: a million users with empty lists", func(t *testing.T) {
+		w := newWorld(t)
+		var raw strings.Builder
+		raw.WriteString(`{"device_keys":{"@a:b":{}`)
+		for n := range 1_000_000 {
+			fmt.Fprintf(&raw, `,"@%d:b":{}`, n)
+		}
+		raw.WriteString(`}}`)
+		change := timed(t, w, []byte(raw.String()), trust.DefaultLimits)
+		if len(change.Records) != 0 || len(change.Problems) != 1 {
+			t.Errorf("%d rows, %d problems", len(change.Records), len(change.Problems))
+		}
+	})
+	t.Run("T49: 16 MB of brackets beside a good user", func(t *testing.T) {
+		w := newWorld(t)
+		zoe := w.user("zoe")
+		zoe.Device("PHONE").CrossSigned()
+		deep := strings.Repeat("[", 8<<20) + strings.Repeat("]", 8<<20)
+		raw := bytes.Replace(w.kit.KeysQuery(zoe), []byte(`"device_keys":{`), []byte(`"device_keys":{"@m:x":{"D":`+deep+`},`), 1)
+		timed(t, w, raw, trust.DefaultLimits)
+		w.answer(raw, 0)
+		w.wantMaster(zoe, zoe.Identity)
+	})
+}
+
+func TestAnswerUsers(t *testing.T) {
+	kit := testkit.New(t.Name())
+	zoe, alice := kit.User("@zoe:x"), kit.User("@alice:x").WithoutIdentity()
+	object := kit.KeysQueryObject(zoe, alice)
+	object["self_signing_keys"].(map[string]any)["@only-a-key:x"] = nil
+	answer, err := trust.ParseAnswer(testkit.JSON(object), trust.DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(answer.Users()); got != "[@alice:x @only-a-key:x @zoe:x]" || len(answer.Problems()) != 0 {
+		t.Error(got)
+	}
+}
