@@ -136,8 +136,9 @@ func (w *walk) finish() (finding Finding, found bool) {
 	if w.embedded != nil {
 		best, have = w.follow(DeviceEmbedded, w.embedded.keys.DeviceID, w.cross), true
 	}
-	// What the sender's own message proves false is not put right by what a server says.
-	if w.view.hasStored && best.outcome != Discard {
+	// What the sender's own message proves false is not put right by what a server says; and what came as far as J has come as far as the
+	// stored description could.
+	if w.view.hasStored && best.outcome != Discard && best.step != 'J' {
 		switch {
 		case !w.owner.of(&w.view.stored):
 			w.note('D', DeviceStored, WordMismatchedIdentityKeys)

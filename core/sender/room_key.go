@@ -119,6 +119,14 @@ func (k *RoomKey) readEnvelope(own trust.Own, payload *signedjson.Object) *RoomK
 
 // readEd25519 reads member.ed25519 of the payload.
 func readEd25519(payload *signedjson.Object, member string) (keys.Ed25519, *RoomKeyError) {
+	if value, present := payload.Value(member); present {
+		// The one shape there is on the wire; every other one takes the long way, which is no laxer.
+		if text, ok := loneEd25519(value); ok {
+			if key, err := keys.ParseEd25519(text); err == nil {
+				return key, nil
+			}
+		}
+	}
 	object, err := payload.Object(member)
 	if err != nil {
 		return keys.Ed25519{}, refuseMember(CodeBadPayload, member, err)
@@ -135,6 +143,15 @@ func readEd25519(payload *signedjson.Object, member string) (keys.Ed25519, *Room
 		return keys.Ed25519{}, refuseMember(CodeBadPayload, member+".ed25519", err)
 	}
 	return key, nil
+}
+
+// loneEd25519 is the text in a valid JSON value that is spelled {"ed25519":"..."} with 43 bytes in it.
+func loneEd25519(value []byte) (string, bool) {
+	const before, after = `{"ed25519":"`, `"}`
+	if len(value) != len(before)+43+len(after) || string(value[:len(before)]) != before || string(value[len(before)+43:]) != after {
+		return "", false
+	}
+	return string(value[len(before) : len(before)+43]), true
 }
 
 // readDeviceKeys finds the embedded device under either of its names, unparsed.
