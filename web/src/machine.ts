@@ -1,0 +1,501 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/*
+ * OlmMachine: the program's methods, typed. Nothing is decided here. Arguments become bytes, answers become the shapes of types.ts, and
+ * errors keep their codes. Each machine has a program of its own, with memory of its own; closing the machine ends it.
+ */
+
+import { DecryptionError } from "./decryption.js";
+import { Engine } from "./engine.js";
+import { KnownSenderError, type EngineStoppedError } from "./errors.js";
+import { IdbHost, type IdbEvent, type IdbMethod } from "./idb/index.js";
+import { isObject, jsonText, member, parse } from "./json.js";
+import { wasmModule } from "./load.js";
+import type { HostMethod } from "./program.js";
+import type {
+  DecryptedOlmEvent,
+  DecryptedRoomEvent,
+  EventEncryptionInfo,
+  Explanation,
+  JsonObject,
+  KeysQueryRequest,
+  KeysQueryResult,
+  Refusal,
+  RoomKeyCounts,
+  RoomKeyInfo,
+  RoomKeyReceipt,
+  RoomKeyReception,
+  SenderDataUpdate,
+  SettledRoomKey,
+  StoreReport,
+  TrustRequirement,
+  UserIdentity,
+  WithheldNotice,
+} from "./types.js";
+
+/** What a machine is opened with. */
+export interface OpenOptions {
+  /** Our own user id. */
+  userId: string;
+  /** The id of this device. */
+  deviceId: string;
+  /** This device's public identity keys, unpadded base64, as its Olm account has them. Room keys meant for any other device are refused. */
+  identityKeys: { ed25519: string; curve25519: string };
+  /**
+   * Where everything is kept: an IndexedDB database of that name, or memory that is gone with the machine. There is no default, and no
+   * falling back from one to the other: where IndexedDB cannot be had, opening fails.
+   *
+   * The ids, device keys and room keys in the database are not encrypted by this version.
+   */
+  store: { name: string } | { memory: true };
+  /** The policy to begin with; `Untrusted` when it is not given, as in matrix-sdk-crypto: everything is shown, with shields. */
+  trustRequirement?: TrustRequirement;
+  /**
+   * Lets a key from a backup or file show what a key from its sender hides. Off by default: whoever can write to the backup could make
+   * hidden messages visible. Keys from backups and files cannot be imported yet, so nothing depends on it today.
+   */
+  claimsMayOverruleDirect?: boolean;
+}
+
+/** Stops the callback it was returned for. May be called more than once. */
+export type Unregister = () => void;
+
+const megolm = "m.megolm.v1.aes-sha2";
+const idbMethods: readonly IdbMethod[] = ["open", "get", "page", "commit", "counters", "close"];
+
+/** What the program answers where it is not quite what the caller gets. */
+interface Answers {
+  received: { id: string; receipts: RoomKeyReceipt[] };
+  decrypted:
+    | { event: DecryptedRoomEvent; error?: undefined }
+    | {
+        event?: undefined;
+        error: {
+          code: string;
+          message: string;
+          reason: string | null;
+          expected: string | null;
+          got: string | null;
+          encryptionInfo: EventEncryptionInfo | null;
+          withheld: WithheldNotice | null;
+        };
+      };
+}
+
+/**
+ * Tells who sent every room key, keeps that with the key, and decides what may be shown.
+ *
+ * The machine makes no network requests. It is told: room keys as the client's Olm decrypted them, answers to `/keys/query`, the device
+ * lists of `/sync`, room events. Every failure is a {@link KnownSenderError} with a stable `code`. Beside the codes named at each method,
+ * any may fail with `closed` after {@link close}, and with {@link EngineStoppedError} when the program under it has ended; those that write
+ * may fail with the store's codes: `quota`, `blocked`, `unavailable`, `aborted`, `store_lost`, `too_large`.
+ */
+export class OlmMachine {
+  /** Our own user id. */
+  readonly userId: string;
+  /** The id of this device. */
+  readonly deviceId: string;
+
+  readonly #engine: Engine;
+  readonly #reports: Set<(report: StoreReport) => void>;
+  #trustRequirement: TrustRequirement;
+  #closing: Promise<void> | undefined;
+
+  private constructor(engine: Engine, reports: Set<(report: StoreReport) => void>, options: OpenOptions, requirement: TrustRequirement) {
+    this.#engine = engine;
+    this.#reports = reports;
+    this.userId = options.userId;
+    this.deviceId = options.deviceId;
+    this.#trustRequirement = requirement;
+    engine.on("store_reported", (json) => report(reports, parse<StoreReport>(json)));
+  }
+
+  /**
+   * Opens a machine: starts a program, opens its store, and loads what is known of people. Calls `initAsync()` when the application has not.
+   *
+   * Errors: those of `initAsync`; `bad_store` (no name, or neither name nor memory); `bad_user_id`, `bad_device_id`; `bad_base64`,
+   * `bad_key_length`, `low_order_key`, `non_canonical_key` for the identity keys; `bad_trust_requirement`; and the store's: `unavailable`,
+   * `blocked`, `schema_too_new`, `quota`.
+   */
+  static async open(options: OpenOptions): Promise<OlmMachine> {
+    const requirement = options.trustRequirement ?? "Untrusted";
+    const name = databaseName(options.store);
+    const reports = new Set<(report: StoreReport) => void>();
+    let flush: () => Promise<unknown> = () => Promise.resolve();
+    const methods = name === "" ? {} : idbHost(reports, () => flush());
+    const engine = await Engine.start(await wasmModule(), { methods });
+    // With no notices to take in, this writes whatever is unwritten and nothing else.
+    flush = () => engine.call("receiveRoomKeysWithheld", []);
+    try {
+      const { ed25519, curve25519 } = options.identityKeys;
+      await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true)]);
+    } catch (thrown) {
+      engine.stop();
+      throw thrown;
+    }
+    return new OlmMachine(engine, reports, options, requirement);
+  }
+
+  // Room keys.
+
+  /**
+   * Takes room keys that the client's own Olm decrypted. The receipts are there when the call returns: who sent each key, as well as memory
+   * can tell, and what the four policies say of its messages. The keys decrypt events from this moment on.
+   *
+   * Move the sync token when `stored` has resolved. A bad item costs only itself: it is refused at its position with one of the codes
+   * `bad_payload`, `bad_sender`, `bad_sender_key`, `not_a_room_key`, `sender_mismatch`, `recipient_mismatch`, `recipient_key_mismatch`,
+   * `unsupported_algorithm`, `bad_room_id`, `bad_session_key`, `session_id_mismatch`, `bad_sender_device_keys`,
+   * `sender_device_keys_conflict`, `sender_device_keys_user`, `sender_device_keys_ed25519`, `sender_device_keys_curve25519`,
+   * `sender_device_keys_signature`, `device_id_is_cross_signing_key`, `device_key_changed`, `dehydrated_device`,
+   * `mismatched_identity_keys`, and nothing of it is kept.
+   *
+   * Sources: `m.room_key` and the checks on Olm payloads in the specification's end-to-end encryption module; MSC4147 for
+   * `sender_device_keys`.
+   */
+  receiveRoomKeys(events: readonly DecryptedOlmEvent[]): RoomKeyReception {
+    this.#open();
+    if (!Array.isArray(events)) throw new KnownSenderError("bad_request", "receiveRoomKeys takes a list.", { expected: "an array", got: typeof events });
+    const args: string[] = [];
+    for (const event of events as readonly unknown[]) args.push(...roomKeyArguments(event));
+    const { id, receipts } = parse<Answers["received"]>(this.#engine.syncText("receiveRoomKeys", args));
+    // Writing begins when the caller's turn ends: the receipts come first, and calls of one turn share a transaction.
+    const written = Promise.resolve().then(() => this.#engine.callText("storeRoomKeys", [id]));
+    const stored = written.then(() => undefined);
+    const settled = written.then((json) => parse<SettledRoomKey[]>(json));
+    settled.catch(() => undefined); // `stored` rejects with the same; one report of what nobody handles is enough
+    return { receipts, stored, settled };
+  }
+
+  /**
+   * Takes `m.room_key.withheld` to-device events, decrypted or plain, and resolves when they are stored: for each null, or why it was
+   * refused (`bad_withheld`, `withheld_no_session`, `bad_json`). A notice explains a key that is missing; it never touches one that is here.
+   */
+  async receiveRoomKeysWithheld(events: readonly (string | JsonObject)[]): Promise<(Refusal | null)[]> {
+    this.#open();
+    const refusals: (Refusal | null)[] = events.map(() => null);
+    const texts: string[] = [];
+    const places: number[] = [];
+    events.forEach((event, place) => {
+      try {
+        texts.push(jsonText(event));
+        places.push(place);
+      } catch (thrown) {
+        if (!(thrown instanceof KnownSenderError)) throw thrown;
+        refusals[place] = { code: thrown.code, message: thrown.message };
+      }
+    });
+    const answers = parse<(Refusal | null)[]>(await this.#engine.callText("receiveRoomKeysWithheld", texts));
+    places.forEach((place, i) => (refusals[place] = answers[i] ?? null));
+    return refusals;
+  }
+
+  /** Reads the kept numbers of stored room keys. Nothing is counted, however many there are. */
+  async roomKeyCounts(): Promise<RoomKeyCounts> {
+    this.#open();
+    return parse<RoomKeyCounts>(await this.#engine.callText("roomKeyCounts", []));
+  }
+
+  // People: devices, identities, verification.
+
+  /**
+   * Begins a `/keys/query` request for users. Send `body` to the homeserver and give the answer with `id` to
+   * {@link receiveKeysQueryResponse}. Ask for {@link outdatedUsers} after every sync, and for the sender of a room key whose lane is `slow`.
+   *
+   * Errors: `bad_user_id`.
+   */
+  queryKeysForUsers(users: readonly string[]): KeysQueryRequest {
+    this.#open();
+    return parse<KeysQueryRequest>(this.#engine.syncText("queryKeysForUsers", users));
+  }
+
+  /** The followed users whose device lists are not up to date, ascending. */
+  outdatedUsers(): string[] {
+    this.#open();
+    return parse<string[]>(this.#engine.syncText("outdatedUsers", []));
+  }
+
+  /**
+   * Takes the answer to a `/keys/query` over: every user and device is validated by itself, what is new is stored, and the stored room keys
+   * it bears on are judged again. Resolves when all of that is on disk.
+   *
+   * Give the answer as text where you can: signatures are checked over the JSON as received. `requestId` is that of
+   * {@link queryKeysForUsers}; without it the answer is applied but brings no device list up to date. An answer that was overtaken by a
+   * newer one is not applied (`stale_answer` among the problems).
+   *
+   * Errors: `bad_answer`, `bad_json`, `unknown_request`. What is wrong with single users or devices is listed in `problems`.
+   *
+   * Source: client-server API, `POST /_matrix/client/v3/keys/query`, and "Tracking the device list for a user".
+   */
+  async receiveKeysQueryResponse(response: string | JsonObject, requestId = ""): Promise<KeysQueryResult> {
+    this.#open();
+    return parse<KeysQueryResult>(await this.#engine.callText("receiveKeysQueryResponse", [jsonText(response), requestId]));
+  }
+
+  /**
+   * Takes `device_lists` of a `/sync` answer over: followed users in `changed` become outdated, users in `left` are no longer followed.
+   *
+   * Errors: `bad_user_id`.
+   */
+  async receiveDeviceLists(lists: { changed?: readonly string[]; left?: readonly string[] }): Promise<void> {
+    this.#open();
+    const changed = lists.changed ?? [];
+    await this.#engine.call("receiveDeviceLists", [String(changed.length), ...changed, ...(lists.left ?? [])]);
+  }
+
+  /** Begins to follow the device lists of users: they are outdated until asked for. Errors: `bad_user_id`. */
+  async updateTrackedUsers(users: readonly string[]): Promise<void> {
+    this.#open();
+    await this.#engine.call("updateTrackedUsers", users);
+  }
+
+  /**
+   * Declares a master key, unpadded base64, to be our own: the user has verified this device, or holds the private key. From then on the
+   * users whose master keys our user-signing key has signed are verified, and their stored room keys rise.
+   *
+   * Errors: `own_identity_unknown` (ask `/keys/query` for ourselves first), `own_identity_mismatch` (the server lists another one), and those
+   * of a bad key.
+   */
+  async trustOwnIdentity(masterKey: string): Promise<void> {
+    this.#open();
+    await this.#engine.call("trustOwnIdentity", [masterKey]);
+  }
+
+  /**
+   * Says that a user who was verified, and whose identity has changed since, need not be verified any more: `VerificationViolation` becomes
+   * unverified for keys that arrive from now on, and the identity the user has now is pinned. Errors: `bad_user_id`.
+   */
+  async withdrawVerification(userId: string): Promise<void> {
+    this.#open();
+    await this.#engine.call("withdrawVerification", [userId]);
+  }
+
+  /** Accepts the identity a user has now in place of the one met first. Errors: `bad_user_id`. */
+  async pinCurrentIdentity(userId: string): Promise<void> {
+    this.#open();
+    await this.#engine.call("pinCurrentIdentity", [userId]);
+  }
+
+  /** What is known of a user's cross-signing identity; null when nothing is. Errors: `bad_user_id`. */
+  getIdentity(userId: string): UserIdentity | null {
+    this.#open();
+    return parse<UserIdentity | null>(this.#engine.syncText("identity", [userId]));
+  }
+
+  // Room events.
+
+  /** Loads what is stored of a room's keys, so that {@link getRoomEventEncryptionInfo} can answer for its events. Errors: `bad_room_id`. */
+  async loadRoom(roomId: string): Promise<void> {
+    this.#open();
+    await this.#engine.call("loadRoom", [roomId]);
+  }
+
+  /**
+   * Decrypts an `m.room.encrypted` event and resolves with it when the policy allows it to be shown. The event takes its message index:
+   * another event with the same index is a replay from then on. That is on disk soon after the promise resolves.
+   *
+   * Rejects with a {@link DecryptionError} when the event does not decrypt or is withheld; it carries all that is known of the sender and
+   * none of the plaintext. Other errors: `bad_room_id`, `bad_json`.
+   */
+  async decryptRoomEvent(event: string | JsonObject, roomId: string): Promise<DecryptedRoomEvent> {
+    this.#open();
+    const answer = parse<Answers["decrypted"]>(await this.#engine.callText("decryptRoomEvent", [jsonText(event), roomId]));
+    if (answer.error === undefined) return answer.event;
+    const { code, message, expected, got, ...rest } = answer.error;
+    throw new DecryptionError(code, message, { ...rest, expected: expected ?? undefined, got: got ?? undefined });
+  }
+
+  /**
+   * Says what is known of the sender of an encrypted event and what the policy says to that, from memory alone: nothing is decrypted and
+   * nothing is written. For redrawing shields; the event itself is judged in full by {@link decryptRoomEvent}.
+   *
+   * The room must have been loaded by {@link loadRoom}, or the session have been used since the machine was opened. Throws a
+   * {@link DecryptionError} (`session_not_loaded`, `bad_event`, `unable_to_decrypt`); also `bad_room_id`, `bad_json`.
+   */
+  getRoomEventEncryptionInfo(event: string | JsonObject, roomId: string): EventEncryptionInfo {
+    this.#open();
+    const { sessionId, sender, eventId, ciphertext } = eventNames(event, roomId);
+    try {
+      return parse<EventEncryptionInfo>(this.#engine.syncText("roomEventEncryptionInfo", [roomId, sessionId, sender, eventId, ciphertext]));
+    } catch (thrown) {
+      if (thrown instanceof KnownSenderError && ["session_not_loaded", "bad_event", "unable_to_decrypt"].includes(thrown.code)) {
+        throw new DecryptionError(thrown.code, thrown.message, { expected: thrown.expected, got: thrown.got });
+      }
+      throw thrown;
+    }
+  }
+
+  /** The policy in force. */
+  get trustRequirement(): TrustRequirement {
+    return this.#trustRequirement;
+  }
+
+  /**
+   * Changes the policy for every verdict from now on. Nothing is decrypted, judged or written again: ask for what is on the screen once more.
+   * Errors: `bad_trust_requirement`.
+   */
+  setTrustRequirement(requirement: TrustRequirement): void {
+    this.#open();
+    this.#engine.syncCall("setTrustRequirement", [requirement]);
+    this.#trustRequirement = requirement;
+  }
+
+  /**
+   * Says why a room key's sender is what it is: the steps the finder takes, the evidence, what would change it, what became of keys that are
+   * not here. Errors: `bad_room_id`, those of a bad session id.
+   */
+  async explain(roomId: string, sessionId: string): Promise<Explanation> {
+    this.#open();
+    return parse<Explanation>(await this.#engine.callText("explain", [roomId, sessionId]));
+  }
+
+  // Callbacks. What one throws is printed and stops no other.
+
+  /** Hears of room keys that arrived or became better, after they were stored. */
+  registerRoomKeyUpdatedCallback(callback: (keys: readonly RoomKeyInfo[]) => void): Unregister {
+    return this.#engine.on("room_keys_updated", (json) => callback(parse<RoomKeyInfo[]>(json)));
+  }
+
+  /** Hears of changes of what is known of the senders of stored room keys, once each, after they were stored. */
+  registerSenderDataUpdatedCallback(callback: (updates: readonly SenderDataUpdate[]) => void): Unregister {
+    return this.#engine.on("sender_data_updated", (json) => callback(parse<SenderDataUpdate[]>(json)));
+  }
+
+  /** Hears of what happens to the store without anybody asking. */
+  registerStoreReportCallback(callback: (report: StoreReport) => void): Unregister {
+    const own = (report: StoreReport): void => callback(report);
+    this.#reports.add(own);
+    return () => void this.#reports.delete(own);
+  }
+
+  // The end.
+
+  /**
+   * Resolves with the reason when the program under the machine has ended: after {@link close}, or because it died. In the latter case what
+   * was stored is intact, and a machine opened anew has all of it. Never rejects.
+   */
+  get ended(): Promise<EngineStoppedError> {
+    return this.#engine.ended;
+  }
+
+  /**
+   * Writes what is still unwritten, closes the store and ends the program. Rejects when that last write fails; the machine is closed all
+   * the same. Calling it again gives the same promise.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#engine
+      .call("close", [])
+      .then(() => undefined)
+      .finally(() => this.#engine.stop());
+    return this.#closing;
+  }
+
+  /** The same as {@link close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #open(): void {
+    if (this.#closing !== undefined) throw new KnownSenderError("closed", "The machine was closed.");
+  }
+}
+
+/** The database's name, empty for memory. */
+function databaseName(store: unknown): string {
+  if (isObject(store)) {
+    if (member(store, "memory") === true && member(store, "name") === undefined) return "";
+    const name = member(store, "name");
+    if (typeof name === "string" && name !== "" && member(store, "memory") === undefined) return name;
+  }
+  throw new KnownSenderError("bad_store", "OlmMachine.open needs to know where to keep things.", { expected: "{ name: a name that is not empty } or { memory: true }" });
+}
+
+/** The program's IndexedDB, and what happens to it without anybody asking. */
+function idbHost(reports: ReadonlySet<(report: StoreReport) => void>, flush: () => Promise<unknown>): Record<string, HostMethod> {
+  const host = new IdbHost({
+    onEvent: (event) => report(reports, storeReport(event)),
+    beforeClose: async () => void (await flush()),
+  });
+  return Object.fromEntries(idbMethods.map((method) => [`idb.${method}`, (request: Uint8Array) => host.call(method, request)]));
+}
+
+function report(reports: ReadonlySet<(report: StoreReport) => void>, what: StoreReport): void {
+  for (const callback of [...reports]) {
+    try {
+      callback(what);
+    } catch (thrown) {
+      console.error(thrown); // one callback's failure is not another's
+    }
+  }
+}
+
+function storeReport(event: IdbEvent): StoreReport {
+  switch (event.kind) {
+    case "blocked":
+      return { code: "blocked", table: null, message: "An older tab holds the database; opening goes on when it lets go." };
+    case "blocking":
+      return { code: "blocking", table: null, message: "Another tab upgrades or deletes the database; it was closed here." };
+    case "terminated":
+      return { code: "terminated", table: null, message: "The browser closed the connection to the database; the next call opens it again." };
+    case "reopened":
+      return { code: "reopened", table: null, message: "The connection to the database was opened again." };
+    case "store_lost":
+      return { code: "store_lost", table: null, message: "The database was deleted or replaced." };
+    case "persistence":
+      return { code: `persistence_${event.state}`, table: null, message: "The browser answered the wish not to evict the database." };
+  }
+}
+
+/** Sender, sender key and payload of an item. What is not there, or of the wrong type, is empty: the gate refuses it under its name. */
+function roomKeyArguments(event: unknown): [sender: string, senderKey: string, payload: string] {
+  try {
+    if (!isObject(event)) return ["", "", ""];
+    const payload = member(event, "payload");
+    return [textOrEmpty(member(event, "sender")), textOrEmpty(member(event, "senderKey")), typeof payload === "string" || isObject(payload) ? jsonText(payload) : ""];
+  } catch {
+    return ["", "", ""]; // a getter that throws, a cycle: the item costs only itself
+  }
+}
+
+function textOrEmpty(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+/** What the program needs of an event to say who sent it. */
+interface EventNames {
+  sessionId: string;
+  sender: string;
+  eventId: string;
+  ciphertext: string;
+}
+
+function eventNames(given: string | JsonObject, roomId: string): EventNames {
+  let event: unknown = given;
+  if (typeof given === "string") {
+    try {
+      event = JSON.parse(given);
+    } catch (thrown) {
+      throw new DecryptionError("bad_event", "The event is not JSON.", { reason: "bad_json", cause: thrown });
+    }
+  }
+  const content = isObject(event) ? member(event, "content") : undefined;
+  if (!isObject(event) || !isObject(content)) throw badEvent("content", "an object");
+  if (member(event, "type") !== "m.room.encrypted") throw badEvent("type", "m.room.encrypted");
+  if (member(content, "algorithm") !== megolm) throw badEvent("content.algorithm", megolm);
+  const inside = member(event, "room_id");
+  if (inside !== undefined && inside !== roomId) throw badEvent("room_id", roomId);
+  const text = (object: JsonObject, name: string, path: string): string => {
+    const value = member(object, name);
+    if (typeof value !== "string") throw badEvent(path, "text");
+    return value;
+  };
+  return {
+    sessionId: text(content, "session_id", "content.session_id"),
+    // A sender that is missing or no user id is not an error of the event's form: every policy withholds it.
+    sender: textOrEmpty(member(event, "sender")),
+    eventId: text(event, "event_id", "event_id"),
+    ciphertext: text(content, "ciphertext", "content.ciphertext"),
+  };
+}
+
+function badEvent(path: string, expected: string): DecryptionError {
+  return new DecryptionError("bad_event", `This is not an encrypted room event that can be read, \`${path}\`.`, { expected });
+}
