@@ -25,8 +25,9 @@ type world struct {
 	index *trust.Index
 	rows  map[ids.UserID]*trust.UserRecord
 
-	checks int // signatures that the last answer asked for
-	change *trust.Change
+	recordedOwn *trust.Own // who we are in a world without kit
+	checks      int        // signatures that the last answer asked for
+	change      *trust.Change
 }
 
 func newWorld(t testing.TB) *world {
@@ -39,6 +40,9 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) own() trust.Own {
+	if w.recordedOwn != nil {
+		return *w.recordedOwn
+	}
 	return trust.Own{UserID: ids.UserID(w.me.ID), DeviceID: ids.DeviceID(w.phone.ID), Curve25519: curve(w.phone), Ed25519: ed(w.phone.SigningKey)}
 }
 
