@@ -38,7 +38,7 @@ func CopyRowExtra(c *sender.Copy, extra []byte) store.Row {
 }
 
 func (p *packer) copy(c *sender.Copy, extra []byte) {
-	p.record(copyMembers, extra)
+	extra = p.record(copyMembers, extra)
 	p.bytesHead(stateLength)
 	p.buf = c.Session.AppendState(p.buf)
 	p.uint(flags(c.HasEd25519, c.Legacy, c.Suspended, c.SharedHistory, c.BackedUp))

@@ -76,10 +76,15 @@ func (p *packer) key(k *[32]byte) {
 	p.bytes(k[:])
 }
 
-// record begins a record of n members and as many more as extra holds.
-func (p *packer) record(n int, extra []byte) {
-	more, _ := countValues(extra)
+// record begins a record of n members and as many more as extra holds. It returns what raw is to append behind the n members: extra, or
+// nothing where extra is not made of whole values and would spoil the record.
+func (p *packer) record(n int, extra []byte) []byte {
+	more, ok := countValues(extra)
+	if !ok || more > maxExtra {
+		more, extra = 0, nil
+	}
 	p.array(n + more)
+	return extra
 }
 
 // flags packs truths into a number, the first as bit 0.

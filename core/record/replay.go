@@ -38,7 +38,7 @@ func ReplayRow(b ReplayBlock) store.Row {
 	row := store.Row{Table: store.Replays, Key: ReplayKey(b.RoomID, b.SessionID, b.Number)}
 	p := newPacker()
 	defer p.done()
-	p.record(replayMembers, b.Extra)
+	extra := p.record(replayMembers, b.Extra)
 	// The map is asked 128 times in order, so that equal blocks have equal bytes.
 	first := b.Number * ReplayBlockSize
 	count := 0
@@ -54,7 +54,7 @@ func ReplayRow(b ReplayBlock) store.Row {
 			p.text(string(event))
 		}
 	}
-	p.raw(b.Extra)
+	p.raw(extra)
 	row.Value = p.seal(replayVersion, &row)
 	return row
 }

@@ -29,7 +29,7 @@ func UserRow(r *trust.UserRecord) store.Row {
 	row := store.Row{Table: store.Users, Key: UserKey(r.UserID)}
 	p := newPacker()
 	defer p.done()
-	p.record(userMembers, r.Extra)
+	extra := p.record(userMembers, r.Extra)
 	p.uint(flags(r.Tracked, r.Outdated, r.WasVerified))
 	p.uint(uint64(r.AnswerSequence))
 	p.key((*[32]byte)(&r.TrustedMaster))
@@ -57,7 +57,7 @@ func UserRow(r *trust.UserRecord) store.Row {
 		p.key((*[32]byte)(&d.JudgedBy))
 		p.bytes(d.Raw)
 	}
-	p.raw(r.Extra)
+	p.raw(extra)
 	row.Value = p.seal(userVersion, &row)
 	return row
 }
