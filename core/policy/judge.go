@@ -49,9 +49,10 @@ func of(c *sender.Copy, q *Question) Verdict {
 	return v
 }
 
-// overrule decides between a direct verdict that hides and a claimed one (T38).
+// overrule decides between a direct verdict that hides and a claimed one (T38). A forged signature is overruled by nothing: that is shown
+// under no policy, and with no option.
 func (q *Question) overrule(hidden, claimed Verdict) Verdict {
-	if !claimed.Shown {
+	if !claimed.Shown || hidden.State == StateSuspended || hidden.State == StateTampered {
 		return hidden
 	}
 	if q.ClaimsMayOverruleDirect {

@@ -96,3 +96,6 @@ func legacy(c *sender.Copy, no, yes State) State {
 	}
 	return no
 }
+
+// Level is how matrix-sdk-crypto calls the state; LevelNone where it has no name for it.
+func (s State) Level() Level { return table[s].level }

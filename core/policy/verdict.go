@@ -37,6 +37,11 @@ var shieldColorNames = [...]string{"None", "Grey", "Red"}
 // String is the name of the colour in matrix-sdk-crypto's ShieldColor.
 func (c ShieldColor) String() string { return shieldColorNames[c%3] }
 
+var shieldColorJSNames = [...]string{"NONE", "GREY", "RED"}
+
+// JSName is the name of the colour in matrix-js-sdk's EventShieldColour.
+func (c ShieldColor) JSName() string { return shieldColorJSNames[c%3] }
+
 // Shield is a warning: its colour and the ShieldStateCode of matrix-sdk-crypto, empty when there is none.
 type Shield struct {
 	Color ShieldColor
