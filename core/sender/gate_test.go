@@ -3,6 +3,7 @@ package sender_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -326,6 +327,30 @@ func TestReception(t *testing.T) {
 		var refusal *sender.RoomKeyError
 		if !errors.As(err, &refusal) || refusal.Member != "content.session_key" || refusal.Reason != megolm.CodeBadSessionKeyLength || errors.Unwrap(err) == nil {
 			t.Errorf("%#v", err)
+		}
+	})
+	t.Run("T56: printed, what is on its way shows no secret", func(t *testing.T) {
+		w := newWorld(t)
+		_, phone := w.people()
+		session := w.kit.Outbound()
+		reception, err := w.finder.Prepare(w.index, w.from(phone, session))
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := keys.DecodeBase64(session.SessionKey())
+		bare := func(text string) string { return strings.NewReplacer(" ", "", ",", "", "0x", "").Replace(text) }
+		secrets := []string{session.SessionKey()[:40], bare(fmt.Sprint(raw[20:36])), bare(fmt.Sprintf("%#v", raw[20:36])), fmt.Sprintf("%x", raw[20:36])}
+		printed := bare(fmt.Sprintf("%v %+v %#v", reception, reception.Key, reception.Key))
+		received, err := reception.Finish(keys.VerifyAll(reception.AppendChecks(nil)), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		printed += bare(fmt.Sprintf("%v %+v %#v %v %+v", received, received, received, received.Copy, *received.Copy))
+		for _, secret := range secrets {
+			secret = strings.Trim(strings.TrimPrefix(secret, "[]byte"), "[]{}")
+			if len(secret) < 16 || strings.Contains(printed, secret) {
+				t.Errorf("%d bytes of secret, printed: %v", len(secret), strings.Contains(printed, secret))
+			}
 		}
 	})
 	t.Run("answers must fit the checks", func(t *testing.T) {

@@ -62,6 +62,9 @@ func (f *Finder) Prepare(index *trust.Index, in DecryptedOlmEvent) (*Reception, 
 
 // AppendChecks adds the signatures that are left to check: the session key's own, always, and whichever of the embedded device's are not
 // remembered. Finish wants the answers in the same order.
+//
+// Of many room keys at once each is best prepared when the one before has been finished, where answers can be had at once: the signatures of
+// a device are then checked for its first key only. Prepared all together they are listed for each.
 func (r *Reception) AppendChecks(dst []keys.Check) []keys.Check {
 	dst = append(dst, r.Key.SessionKey.Check())
 	if r.needSelf {

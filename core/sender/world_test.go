@@ -1,7 +1,9 @@
 package sender_test
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
 	"knownsender/core/ids"
@@ -145,6 +147,12 @@ func (w *world) refuses(code string, in sender.DecryptedOlmEvent) {
 	if err.Error() == "" {
 		w.t.Fatal("an error without a sentence")
 	}
+	// T56, I21: whatever was wrong, the session's key is not repeated.
+	if _, key, found := strings.Cut(string(in.Payload), `"session_key":"`); found {
+		if key, _, _ = strings.Cut(key, `"`); len(key) > 40 && strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), key[:40]) {
+			w.t.Fatal("the error repeats the session key")
+		}
+	}
 }
 
 // judges judges a stored copy again and returns what is stored afterwards.
@@ -170,6 +178,7 @@ func (w *world) wantKind(c *sender.Copy, kind sender.Kind) {
 	w.t.Helper()
 	if c == nil {
 		w.t.Fatalf("discarded, want %v", kind)
+		return
 	}
 	if c.Current.Kind != kind {
 		w.t.Fatalf("the sender is %v, want %v", c.Current.Kind, kind)
