@@ -221,7 +221,8 @@ func (k *RoomKey) readContent(content *signedjson.Object) *RoomKeyError {
 	if err != nil {
 		return refuseMember(CodeBadPayload, "content.session_id", err)
 	}
-	if present && sessionID != k.SessionKey.ID().String() {
+	id, spelled := k.SessionKey.ID(), [43]byte{}
+	if present && string(keys.EncodeBase64(spelled[:0], id[:])) != sessionID {
 		return refuse(CodeSessionIDMismatch)
 	}
 	said, shared := false, true
