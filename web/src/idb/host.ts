@@ -18,7 +18,7 @@ import { Connection } from "./connection.js";
 import { nameOf, storeError, StoreError, type Conflict } from "./errors.js";
 import type { IdbEvent } from "./events.js";
 import { requestPersistence } from "./persistence.js";
-import { ANY_REVISION, missingItem, readKey, readOperation, readTable, revisionOf, rowItem, type Operation } from "./rows.js";
+import { ANY_REVISION, isKey, missingItem, readKey, readOperation, readTable, revisionOf, rowItem, type Operation } from "./rows.js";
 import { COUNTERS, INDEXES, SCHEMA, type Schema, type StoredRow } from "./schema.js";
 import type { Transaction } from "./transaction.js";
 
@@ -166,14 +166,15 @@ export class IdbHost {
           transaction.follow(source.getAll(IDBKeyRange.bound(from, end, open, true), missing), (rows: unknown[]) => {
             let last: IDBValidKey | undefined;
             for (const row of rows) {
-              const item = rowItem(table, row);
-              if (item !== undefined) {
-                items.push(item);
-              }
               const { k, [index]: value } = row as Record<string, IDBValidKey>;
               last = column === undefined ? k : ([value, k] as IDBValidKey);
+              const item = rowItem(table, row);
+              // A row whose index column is not one of ours has no position that a cursor could name.
+              if (item !== undefined && (column === undefined || isKey(value))) {
+                items.push(item);
+              }
             }
-            // Rows without a usable key are passed over, and the page is filled from behind them: a short page is the last.
+            // Where rows were passed over the page is filled from behind them: a short page is the last.
             if (rows.length === missing) {
               next(last);
             }
@@ -296,9 +297,10 @@ class BatchRun {
   #add(store: IDBObjectStore, row: StoredRow, table: string): void {
     const request = store.add(row);
     this.#request(request);
+    const failed = request.onerror;
     request.onerror = (event) => {
       if (nameOf(request.error) !== "ConstraintError") {
-        this.transaction.fail(request.error);
+        failed?.call(request, event);
         return;
       }
       // The error is an answer here. Unprevented it would abort the transaction before the other conflicts are known.

@@ -61,7 +61,8 @@ export function readOperation(reader: FrameReader): Operation {
   return { table, key, expect, row: verb === "put" ? row : undefined };
 }
 
-function isKey(value: unknown): value is string[] {
+/** Whether a value from the database is a key as ours are: strings, at least one. */
+export function isKey(value: unknown): value is string[] {
   // A lone surrogate has no UTF-8 form; such a key cannot be one of ours.
   return Array.isArray(value) && value.length > 0 && value.every((part) => typeof part === "string" && !/\p{Cs}/u.test(part));
 }

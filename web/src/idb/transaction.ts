@@ -4,7 +4,7 @@
  * settled by the transaction's own `complete` or `abort`, never by a request. What `complete` has not confirmed is not stored.
  */
 
-import { StoreError, storeError } from "./errors.js";
+import { nameOf, StoreError, storeError } from "./errors.js";
 
 /** A transaction under way. */
 export class Transaction {
@@ -14,12 +14,12 @@ export class Transaction {
 
   /** Gives up: nothing is written, and the transaction's promise is rejected with this error. */
   fail(error: unknown): void {
-    this.#failure ??= storeError(error);
     try {
       this.raw.abort();
     } catch {
-      // It has ended already, by an abort of its own.
+      return; // It has ended already, by an abort of its own, of which this error is only a consequence.
     }
+    this.#failure ??= storeError(error);
   }
 
   /** Follows a request. A failed request fails the transaction, as does a callback that throws. */
@@ -30,7 +30,10 @@ export class Transaction {
       }
     };
     request.onerror = () => {
-      this.#failure ??= storeError(request.error);
+      // Requests that fall with their transaction fail with AbortError; why it fell is the transaction's to say.
+      if (nameOf(request.error) !== "AbortError") {
+        this.#failure ??= storeError(request.error);
+      }
     };
   }
 
