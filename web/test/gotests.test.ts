@@ -15,8 +15,12 @@ type IdbModule = typeof import("../src/idb/index.js");
 const programs = join(top, "web/build/gotests");
 const tally = join(top, "web/build/tally");
 
-for (const file of existsSync(programs) ? readdirSync(programs).filter((name) => name.endsWith(".wasm")) : []) {
-  test(`${file.replace(".wasm", "").replaceAll("_", "/")} in Chrome`, async (t) => {
+const files = existsSync(programs) ? readdirSync(programs).filter((name) => name.endsWith(".wasm")) : [];
+
+test("there are Go test programs to run (make test-build)", () => assert.ok(files.length > 0));
+
+for (const file of files) {
+  test(`${file.replace(".wasm", "").replaceAll("_", "/")} in Chrome`, { timeout: 300_000 }, async (t) => {
     await chrome.withPage(async ({ inPage }) => {
       const { ended, lines } = await inPage(async (url: string) => {
         const { Program } = (await import("/dist/program.js" as string)) as ProgramModule;
