@@ -1,0 +1,195 @@
+package storetest
+
+// Stories of pages: their order, their cursors, and rows that move while they are read.
+
+import (
+	"fmt"
+	"testing"
+
+	"knownsender/core/store"
+)
+
+func prefixPages(t *testing.T, open Open) {
+	s := fresh(t, open)
+	var ops []store.Op
+	for _, room := range []string{"!a", "!a:", "!b"} {
+		for i := range 25 {
+			ops = append(ops, put(store.Withheld, 0, room, room, fmt.Sprintf("session%02d", i)))
+		}
+	}
+	commit(t, s, append(ops, put(store.Withheld, 0, "", "!a"))...)
+	// When the rows of one room are paged, with limits that divide their number and limits that do not.
+	for _, limit := range []int{1, 5, 7, 26, 100} {
+		rows := all(t, s, store.Query{Table: store.Withheld, Prefix: store.Key{"!a"}, Limit: limit})
+		// Then all 25 and the room's own row come, and no row of the room whose id only begins alike.
+		if len(rows) != 26 || len(rows[0].Key) != 1 {
+			t.Fatalf("limit %d: %d rows", limit, len(rows))
+		}
+		for i, row := range rows[1:] {
+			if row.Key[0] != "!a" || row.Key[1] != fmt.Sprintf("session%02d", i) {
+				t.Fatalf("limit %d: row %d is %q", limit, i, row.Key)
+			}
+		}
+	}
+	wantKeys(t, page(t, s, store.Query{Table: store.Withheld, Prefix: store.Key{"!b", "session07"}}), "!b/session07")
+	wantKeys(t, page(t, s, store.Query{Table: store.Withheld, Prefix: store.Key{"!c"}}))
+	// A cursor before the prefix does not widen the page, one behind it ends it.
+	q := store.Query{Table: store.Withheld, Prefix: store.Key{"!b"}, Limit: 1}
+	q.After = store.Key{"!a", "zzz"}
+	wantKeys(t, page(t, s, q), "!b/session00")
+	q.After = store.Key{"!c"}
+	wantKeys(t, page(t, s, q))
+	// A query without a limit gets the default one.
+	ops = ops[:0]
+	for i := range store.DefaultLimit + 1 {
+		ops = append(ops, put(store.Meta, 0, "", fmt.Sprint(i)))
+	}
+	commit(t, s, ops...)
+	if n := len(page(t, s, store.Query{Table: store.Meta})); n != store.DefaultLimit {
+		t.Fatalf("no limit gave %d rows", n)
+	}
+	if n := len(page(t, s, store.Query{Table: store.Meta, Limit: 1 << 30})); n != store.DefaultLimit+1 {
+		t.Fatalf("a huge limit gave %d rows", n)
+	}
+}
+
+func waitingCopy(user, curve, session string) store.Op {
+	return store.Op{
+		Table: store.Copies, Key: store.Key{"!r", session, curve, "direct"}, Value: []byte(session),
+		Index: []store.IndexEntry{{Name: store.IndexWaiting, Value: store.Key{user, curve}}},
+	}
+}
+
+func indexPages(t *testing.T, open Open) {
+	s := fresh(t, open)
+	var ops []store.Op
+	for i := range 20 {
+		ops = append(ops,
+			waitingCopy("@alice", "k1", fmt.Sprintf("a%02d", i)),
+			waitingCopy("@alice", "k2", fmt.Sprintf("b%02d", i)),
+			waitingCopy("@bob", "k1", fmt.Sprintf("c%02d", i)),
+			put(store.Copies, 0, "not waiting", "!r", fmt.Sprintf("d%02d", i), "k1", "direct"))
+	}
+	commit(t, s, ops...)
+	for _, limit := range []int{1, 4, 7, 100} {
+		// When one device's copies are paged, then exactly they come, in key order.
+		q := store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@alice", "k1"}, Limit: limit}
+		rows := all(t, s, q)
+		if len(rows) != 20 {
+			t.Fatalf("limit %d: %d rows", limit, len(rows))
+		}
+		for i, row := range rows {
+			if row.Key[1] != fmt.Sprintf("a%02d", i) {
+				t.Fatalf("limit %d: row %d is %q", limit, i, row.Key)
+			}
+		}
+		// When one user's copies are paged, then those of all devices come, device by device.
+		q.IndexValue = store.Key{"@alice"}
+		rows = all(t, s, q)
+		if len(rows) != 40 || rows[19].Key[1] != "a19" || rows[20].Key[1] != "b00" {
+			t.Fatalf("limit %d: %d rows of @alice", limit, len(rows))
+		}
+		// When the whole index is paged, then every row in it comes, and none that is not.
+		q.IndexValue = nil
+		if rows = all(t, s, q); len(rows) != 60 || rows[59].Key[1] != "c19" {
+			t.Fatalf("limit %d: %d rows in the index", limit, len(rows))
+		}
+	}
+	// A cursor that names only the last key serves where the query holds the whole index value.
+	q := store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@bob", "k1"}, Limit: 2}
+	q.After = store.Key{"!r", "c17", "k1", "direct"}
+	wantKeys(t, page(t, s, q), "!r/c18/k1/direct", "!r/c19/k1/direct")
+	q.Index = store.IndexOwner
+	wantKeys(t, page(t, s, q))
+}
+
+func deadCursor(t *testing.T, open Open) {
+	s := fresh(t, open)
+	commit(t, s, waitingCopy("@a", "k", "1"), waitingCopy("@a", "k", "2"), waitingCopy("@a", "k", "3"))
+	q := store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@a", "k"}, Limit: 2}
+	first := page(t, s, q)
+	wantKeys(t, first, "!r/1/k/direct", "!r/2/k/direct")
+	// When the row under the cursor is deleted, then the next page begins where it would have stood.
+	commit(t, s, store.Op{Table: store.Copies, Key: first[1].Key, Expect: store.AnyRev})
+	wantKeys(t, page(t, s, q.Next(&first[1])), "!r/3/k/direct")
+	wantKeys(t, page(t, s, store.Query{Table: store.Copies, After: first[1].Key}), "!r/3/k/direct")
+}
+
+func leavingRows(t *testing.T, open Open) {
+	s := fresh(t, open)
+	const n = 1000
+	ops := make([]store.Op, n)
+	for i := range ops {
+		ops[i] = waitingCopy("@a", "k", fmt.Sprintf("%04d", i))
+	}
+	commit(t, s, ops...)
+	// Given 1,000 waiting rows; when each page's rows are upgraded (every third stays) before the next page is read.
+	seen := map[string]int{}
+	q := store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@a", "k"}, Limit: 64}
+	for {
+		rows := page(t, s, q)
+		var upgrades []store.Op
+		for i, row := range rows {
+			seen[row.Key[1]]++
+			op := store.Op{Table: store.Copies, Key: row.Key, Expect: row.Rev, Value: row.Value}
+			if i%3 == 0 {
+				op.Index = row.Index
+			} else {
+				op.Index = []store.IndexEntry{{Name: store.IndexOwner, Value: store.Key{"@a", "master"}}}
+			}
+			upgrades = append(upgrades, op)
+		}
+		commit(t, s, upgrades...)
+		if len(rows) < q.Limit {
+			break
+		}
+		q = q.Next(&rows[len(rows)-1])
+	}
+	// Then each was visited exactly once.
+	if len(seen) != n {
+		t.Fatalf("%d rows visited, want %d", len(seen), n)
+	}
+	for session, times := range seen {
+		if times != 1 {
+			t.Fatalf("%s visited %d times", session, times)
+		}
+	}
+	owned := all(t, s, store.Query{Table: store.Copies, Index: store.IndexOwner, IndexValue: store.Key{"@a", "master"}, Limit: 500})
+	left := all(t, s, store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@a", "k"}, Limit: 500})
+	if len(owned)+len(left) != n || len(owned) < n/2 {
+		t.Fatalf("%d owned and %d waiting", len(owned), len(left))
+	}
+}
+
+func indexEntries(t *testing.T, open Open) {
+	s := fresh(t, open)
+	waiting := store.Query{Table: store.Copies, Index: store.IndexWaiting}
+	owner := store.Query{Table: store.Copies, Index: store.IndexOwner}
+	op := waitingCopy("@a", "k", "1")
+	commit(t, s, op)
+	// When a row moves within an index, then it is found at its new place only.
+	op.Expect, op.Index[0].Value = 1, store.Key{"@b", "k"}
+	commit(t, s, op)
+	waiting.IndexValue = store.Key{"@a"}
+	wantKeys(t, page(t, s, waiting))
+	waiting.IndexValue = store.Key{"@b", "k"}
+	wantKeys(t, page(t, s, waiting), "!r/1/k/direct")
+	// When it moves to another index, then the first forgets it.
+	op.Expect, op.Index = 2, []store.IndexEntry{{Name: store.IndexOwner, Value: store.Key{"@b", "m"}}}
+	commit(t, s, op)
+	waiting.IndexValue = nil
+	wantKeys(t, page(t, s, waiting))
+	wantKeys(t, page(t, s, owner), "!r/1/k/direct")
+	// When it loses its entries, then only its key finds it.
+	op.Expect, op.Index = 3, nil
+	commit(t, s, op)
+	wantKeys(t, page(t, s, owner))
+	if row := get(t, s, store.Copies, "!r", "1", "k", "direct"); row.Rev != 4 || len(row.Index) != 0 {
+		t.Fatalf("row %+v", row)
+	}
+	// When it is deleted while it stands in an index, then the index forgets it.
+	op.Expect, op.Index = 4, []store.IndexEntry{{Name: store.IndexOwner, Value: store.Key{"@b", "m"}}}
+	commit(t, s, op)
+	commit(t, s, store.Op{Table: store.Copies, Key: op.Key, Expect: 5})
+	wantKeys(t, page(t, s, owner))
+}
