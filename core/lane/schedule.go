@@ -49,6 +49,15 @@ func (s Schedule) After(now, notBefore int64, jitter float64) Schedule {
 // Nudged is the schedule when there is news of the sender: due now. What was tried in vain is forgotten, for it was tried in another world.
 func (s Schedule) Nudged() Schedule { return Schedule{} }
 
+// Join is the schedule of two copies put together: that of the one asked about more often, and of two alike the later. A key that is delivered
+// again is no news of its sender.
+func (s Schedule) Join(other Schedule) Schedule {
+	if s.Tries > other.Tries || s.Tries == other.Tries && s.Next >= other.Next {
+		return s
+	}
+	return other
+}
+
 // Due says whether it is time. A time further ahead than any delay comes from a clock that has since been put back; the copy is due then,
 // rather than never (F28).
 func (s Schedule) Due(now int64) bool {

@@ -3,6 +3,7 @@ package sender
 import (
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 )
 
@@ -60,6 +61,9 @@ type Copy struct {
 	BackedUp       bool
 	Forwarder      *Forwarder // who handed over a claimed copy, if that is known
 	Step           byte       // letter of the step at which the finder stopped, 0 for claimed copies
+
+	// Schedule is when to ask about the sender again, while the copy waits for that; zero otherwise.
+	Schedule lane.Schedule
 }
 
 // Owner is the user the copy is attributed to, by the strength of what is proved so far. A claimed copy has none.
@@ -75,6 +79,16 @@ func (c *Copy) Owner() (ids.UserID, bool) {
 
 // Waiting reports whether a later answer may still tell more of the sender: a direct copy whose sender is not known yet.
 func (c *Copy) Waiting() bool { return c.Provenance == Direct && !c.Current.Kind.Known() }
+
+// Rescheduled is the copy with another schedule; the copy itself when it does not wait or has that schedule already.
+func (c *Copy) Rescheduled(to lane.Schedule) *Copy {
+	if !c.Waiting() || c.Schedule == to {
+		return c
+	}
+	moved := *c
+	moved.Schedule = to
+	return &moved
+}
 
 // InsecureSource reports whether the sender's keys are hearsay and nothing better is known: even a matching device would prove nothing.
 func (c *Copy) InsecureSource() bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 )
 
@@ -70,6 +71,10 @@ func Join(stored, incoming *Copy) (*Copy, JoinReport) {
 	// Passed on is passed on: only when every copy says so.
 	joined.SharedHistory = stored.SharedHistory && incoming.SharedHistory
 	joined.EmbeddedDevice = joinEmbedded(stored.EmbeddedDevice, incoming.EmbeddedDevice, &joined)
+	joined.Schedule = lane.Schedule{}
+	if joined.Waiting() {
+		joined.Schedule = stored.Schedule.Join(incoming.Schedule)
+	}
 	joined.Forwarder = joinForwarder(stored.Forwarder, incoming.Forwarder)
 	if !stored.HasEd25519 && incoming.HasEd25519 {
 		// Somebody left the claim out, somebody did not. Two different claims: both hearsay, the stored one stays.
@@ -137,7 +142,8 @@ func (c *Copy) same(other *Copy) bool {
 		c.Ed25519 == other.Ed25519 && c.HasEd25519 == other.HasEd25519 && c.OlmUser == other.OlmUser &&
 		c.AtReception == other.AtReception && c.Current == other.Current && c.Legacy == other.Legacy && c.Suspended == other.Suspended &&
 		c.SharedHistory == other.SharedHistory && bytes.Equal(c.EmbeddedDevice, other.EmbeddedDevice) && c.ReceivedAt == other.ReceivedAt &&
-		c.BackedUp == other.BackedUp && sameForwarder(c.Forwarder, other.Forwarder) && c.Step == other.Step
+		c.BackedUp == other.BackedUp && sameForwarder(c.Forwarder, other.Forwarder) && c.Step == other.Step &&
+		c.Schedule == other.Schedule
 }
 
 func sameForwarder(a, b *Forwarder) bool {

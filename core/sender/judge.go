@@ -2,6 +2,7 @@ package sender
 
 import (
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/trust"
 )
 
@@ -158,7 +159,7 @@ func (c *Copy) Apply(f *Finding) (next *Copy, changed bool) {
 	risen := *c
 	risen.Current, risen.Suspended, risen.Step = data, suspended, step
 	if data.Kind.Known() {
-		risen.EmbeddedDevice = nil
+		risen.EmbeddedDevice, risen.Schedule = nil, lane.Schedule{}
 	}
 	return &risen, true
 }
