@@ -11,6 +11,8 @@
 
 package jsbridge
 
+//lint:file-ignore U1000 JavaScript calls the exports, and they use the rest
+
 import "unsafe"
 
 // maxRequest bounds one buffer. A request is at most one sync response or one key file.
