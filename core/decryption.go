@@ -48,7 +48,7 @@ type opened struct {
 // is a replay from then on (T24). Flush makes that durable; it is not waited for, and whoever calls should see to it soon.
 func (m *Machine) DecryptRoomEvent(ctx context.Context, raw []byte, room ids.RoomID) (*DecryptedEvent, error) {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	event, err := parseRoomEvent(raw, room)
 	if err != nil {
 		return nil, err
@@ -208,7 +208,7 @@ func (m *Machine) question(event *roomEvent, in *session) policy.Question {
 // events; otherwise the error is a *DecryptionError with code session_not_loaded.
 func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, error) {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	if m.closed {
 		return nil, errClosed()
 	}

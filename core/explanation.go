@@ -28,7 +28,7 @@ type CopyExplanation struct {
 // Explain walks every copy of a session through the finder once more, for its trace, and keeps nothing of it. Errors: those of the store.
 func (m *Machine) Explain(ctx context.Context, room ids.RoomID, id megolm.SessionID) (*Explanation, error) {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	if m.closed {
 		return nil, errClosed()
 	}

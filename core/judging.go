@@ -152,7 +152,7 @@ func (m *Machine) judgeCopies(ctx context.Context, copies []*shelved, because Ca
 // Resume judges what an earlier run had learned but not got to the end of judging. Call it once after Open, when there is time.
 func (m *Machine) Resume(ctx context.Context) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	for len(m.pending) > 0 {
 		if _, err := m.judge(ctx, m.pending[0]); err != nil {
 			return err

@@ -8,8 +8,8 @@ import (
 	"knownsender/core/store"
 )
 
-// Listener hears of what happened, always after it has been committed. Its methods are called in the order of the commits and must not wait;
-// they may call the Machine's synchronous methods.
+// Listener hears of what happened, always after it has been committed. Its methods are called one at a time, in the order of the commits, and
+// must not wait; they may call the Machine's synchronous methods, and begin others.
 type Listener interface {
 	// RoomKeysUpdated: room keys arrived, or became better.
 	RoomKeysUpdated([]RoomKeyInfo)
@@ -53,6 +53,33 @@ type StoreReport struct {
 
 // CodeRecordQuarantined: a stored record could not be read. It was set aside, unchanged; everything else was loaded.
 const CodeRecordQuarantined = "record_quarantined"
+
+// report keeps a report for the listener. A damaged row is found in the middle of something: nobody is called there.
+func (m *Machine) report(r StoreReport) {
+	m.untold = append(m.untold, func(l Listener) { l.StoreReported(r) })
+}
+
+// tell tells the listener what it has yet to hear, without the turn, so that it may call the Machine (F31). What is added while it listens is
+// told by the same loop, so that nothing overtakes anything.
+func (m *Machine) tell() {
+	if m.telling {
+		return
+	}
+	m.telling = true
+	defer func() { m.telling = false }()
+	for len(m.untold) > 0 {
+		next := m.untold[0]
+		m.untold = m.untold[1:]
+		m.turn.give(func() { next(m.listener) })
+	}
+	m.untold = nil
+}
+
+// leave ends a call: what it has to tell is told, and the turn is free.
+func (m *Machine) leave() {
+	defer m.turn.Unlock()
+	m.tell()
+}
 
 type silence struct{}
 

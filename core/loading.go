@@ -12,7 +12,7 @@ import (
 // LoadRoom reads everything stored of a room's sessions into memory, so that RoomEventEncryptionInfo can answer for it at once.
 func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	if m.closed {
 		return errClosed()
 	}
@@ -72,15 +72,17 @@ func (m *Machine) load(ctx context.Context, name sessionName, block uint32) (*se
 		}
 	}
 	if _, known := in.replays[block]; !known {
+		var rev uint64
 		if _, whole := m.shelf.rooms[name.room]; !whole {
 			rows, err := m.store.Get(ctx, store.Replays, []store.Key{record.ReplayKey(name.room, name.session, block)})
 			if err != nil {
 				return nil, err
 			}
 			m.takeReplays(&rows[0])
+			rev = rows[0].Rev
 		}
 		if in.replays[block] == nil {
-			in.addBlock(block, &replayBlock{events: map[uint32]ids.EventID{}})
+			in.addBlock(block, &replayBlock{events: map[uint32]ids.EventID{}, rev: rev})
 		}
 	}
 	return in, nil
@@ -130,6 +132,7 @@ func (m *Machine) takeAs(row *store.Row, binding bool) (there *shelved, err erro
 	case there == nil:
 		there = &shelved{copy: c, stored: c, rev: row.Rev, extra: extra}
 		in.copies = append(in.copies, there)
+		m.restore(in, there, row)
 	case binding || row.Rev > there.rev:
 		there.stored, there.rev, there.extra = c, row.Rev, extra
 		if there.gone {
@@ -138,8 +141,16 @@ func (m *Machine) takeAs(row *store.Row, binding bool) (there *shelved, err erro
 		if there.copy, _ = sender.Join(c, there.copy); there.copy != c {
 			m.shelf.queue(in)
 		}
+		m.restore(in, there, row)
 	}
 	return there, nil
+}
+
+// restore sees to it that a row which no index finds where it should is written again, with the next batch (F36, scenario 160).
+func (m *Machine) restore(in *session, there *shelved, row *store.Row) {
+	if there.stale = record.Stale(row, there.stored); there.stale {
+		m.shelf.queue(in)
+	}
 }
 
 // reconcileCopy takes over a row that was not as a commit expected it.
@@ -176,6 +187,26 @@ func (m *Machine) takeTombstone(row *store.Row) {
 	in.graves = append(in.graves, grave{Tombstone: t, written: true})
 }
 
+// reconcileTombstone takes over a tombstone that another tab was faster to write. The first one stays; a damaged one is written over.
+func (m *Machine) reconcileTombstone(row *store.Row) {
+	var stored *sender.Tombstone
+	if row.Rev != 0 {
+		var err error
+		if stored, err = record.DecodeTombstone(*row); err != nil {
+			m.quarantine(store.Tombstones, row, err)
+		}
+	}
+	for _, in := range m.shelf.dirty {
+		for i := range in.graves {
+			if g := &in.graves[i]; !g.written && record.TombstoneRow(g.Tombstone).Key.Equal(row.Key) {
+				if g.rev = row.Rev; stored != nil {
+					g.Tombstone, g.written = stored, true
+				}
+			}
+		}
+	}
+}
+
 func (m *Machine) takeWithheld(row *store.Row) {
 	w, err := record.DecodeWithheld(*row)
 	if err != nil {
@@ -204,7 +235,7 @@ func (m *Machine) quarantine(table store.Table, row *store.Row, why error) {
 	}
 	m.quarantined[name] = true
 	m.aside = append(m.aside, store.Op{Table: store.Quarantine, Key: aside.Key, Expect: store.AnyRev, Value: aside.Value})
-	m.listener.StoreReported(StoreReport{Code: CodeRecordQuarantined, Table: table, Message: why.Error()})
+	m.report(StoreReport{Code: CodeRecordQuarantined, Table: table, Message: why.Error()})
 }
 
 // takeAside adds the rows to be set aside to a batch, and returns them for the case that the batch is not committed.

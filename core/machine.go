@@ -49,7 +49,9 @@ type Machine struct {
 	aside       []store.Op      // rows to be set aside with the next batch
 	queries     map[string]trust.Query
 
-	turn turn
+	turn    turn
+	untold  []func(Listener) // what the listener has yet to hear, in order
+	telling bool
 	// writing orders our own commits, so that they do not conflict with one another. No synchronous call takes it.
 	writing queue
 	// learning orders changes of trust: each is computed on the rows the one before it wrote.
@@ -71,7 +73,7 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 		queries:       map[string]trust.Query{},
 	}
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	m.store = politeStore{&m.turn, options.Store}
 	m.writing.turn, m.learning.turn = &m.turn, &m.turn
 	m.verifier = keys.Go{}
@@ -95,7 +97,7 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 // Calls after Close answer `closed`.
 func (m *Machine) Close(ctx context.Context) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	if m.closed {
 		return nil
 	}
@@ -110,14 +112,14 @@ func (m *Machine) Close(ctx context.Context) error {
 // TrustRequirement is the policy in force.
 func (m *Machine) TrustRequirement() policy.TrustRequirement {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	return m.requirement
 }
 
 // SetTrustRequirement changes the policy for every verdict from now on. Nothing is decrypted, judged or written again.
 func (m *Machine) SetTrustRequirement(r policy.TrustRequirement) {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	m.requirement = r
 }
 
@@ -137,7 +139,7 @@ const (
 // RoomKeyCounts reads the kept numbers.
 func (m *Machine) RoomKeyCounts(ctx context.Context) (RoomKeyCounts, error) {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	if m.closed {
 		return RoomKeyCounts{}, errClosed()
 	}

@@ -81,7 +81,7 @@ func (m *Machine) loadPeople(ctx context.Context) error {
 	for _, person := range all.records {
 		if err := m.trust.Load(person); err != nil {
 			// It decodes but contradicts itself: as good as damaged, and left where it is.
-			m.listener.StoreReported(StoreReport{Code: CodeRecordQuarantined, Table: store.Users, Message: err.Error()})
+			m.report(StoreReport{Code: CodeRecordQuarantined, Table: store.Users, Message: err.Error()})
 		}
 	}
 	return nil
@@ -155,7 +155,7 @@ type KeysQueryRequest struct {
 // by a newer one is told from one that was not (T48), and how a device list becomes up to date (scenario 138).
 func (m *Machine) QueryKeysForUsers(users []ids.UserID) KeysQueryRequest {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	query := m.trust.BeginQuery(users)
 	m.queries[query.ID] = query
 	return KeysQueryRequest{ID: query.ID, Users: query.Users}
@@ -187,7 +187,7 @@ func (e *RequestError) ErrorCode() string { return CodeUnknownRequest }
 // listed in the result.
 func (m *Machine) ReceiveKeysQueryResponse(ctx context.Context, raw []byte, request string) (*KeysQueryResult, error) {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	var sequence trust.Sequence
 	if request != "" {
 		query, known := m.queries[request]
@@ -228,7 +228,7 @@ func (m *Machine) ReceiveKeysQueryResponse(ctx context.Context, raw []byte, requ
 // are no longer followed.
 func (m *Machine) ReceiveDeviceLists(ctx context.Context, changed, left []ids.UserID) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	_, _, err := m.learn(ctx, slices.Concat(changed, left, []ids.UserID{}), BecauseKeysQuery, func(rows people) (*trust.Change, error) {
 		return m.trust.MarkOutdated(changed, left, rows.records)
 	})
@@ -238,7 +238,7 @@ func (m *Machine) ReceiveDeviceLists(ctx context.Context, changed, left []ids.Us
 // TrackUsers begins to follow the device lists of users. They are outdated until asked for.
 func (m *Machine) TrackUsers(ctx context.Context, users []ids.UserID) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	_, _, err := m.learn(ctx, slices.Concat(users, []ids.UserID{}), BecauseKeysQuery, func(rows people) (*trust.Change, error) {
 		return m.trust.Track(users, rows.records)
 	})
@@ -248,7 +248,7 @@ func (m *Machine) TrackUsers(ctx context.Context, users []ids.UserID) error {
 // OutdatedUsers is every followed user whose device list should be asked for, ascending.
 func (m *Machine) OutdatedUsers() []ids.UserID {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	return m.trust.Outdated()
 }
 
@@ -257,7 +257,7 @@ func (m *Machine) OutdatedUsers() []ids.UserID {
 // own_identity_unknown or own_identity_mismatch, and those of the store.
 func (m *Machine) TrustOwnIdentity(ctx context.Context, master keys.Ed25519) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	_, _, err := m.learn(ctx, nil, BecauseVerification, func(rows people) (*trust.Change, error) {
 		return m.trust.TrustOwnIdentity(master, rows.records)
 	})
@@ -268,7 +268,7 @@ func (m *Machine) TrustOwnIdentity(ctx context.Context, master keys.Ed25519) err
 // identity the user has now is pinned (scenario 144).
 func (m *Machine) WithdrawVerification(ctx context.Context, user ids.UserID) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	_, _, err := m.learn(ctx, []ids.UserID{user}, BecauseVerification, func(rows people) (*trust.Change, error) {
 		return m.trust.WithdrawVerification(user, rows.records)
 	})
@@ -278,7 +278,7 @@ func (m *Machine) WithdrawVerification(ctx context.Context, user ids.UserID) err
 // PinCurrentIdentity accepts the identity a user has now in the place of the one met first (scenario 143).
 func (m *Machine) PinCurrentIdentity(ctx context.Context, user ids.UserID) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	_, _, err := m.learn(ctx, []ids.UserID{user}, BecauseVerification, func(rows people) (*trust.Change, error) {
 		return m.trust.PinCurrentIdentity(user, rows.records)
 	})
@@ -288,7 +288,7 @@ func (m *Machine) PinCurrentIdentity(ctx context.Context, user ids.UserID) error
 // Identity is what we know of a user's cross-signing identity.
 func (m *Machine) Identity(user ids.UserID) (identity trust.Identity, verification trust.Verification, pinViolation, known bool) {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	identity, known = m.trust.Identity(user)
 	return identity, m.trust.Verification(user), m.trust.PinViolation(user), known
 }

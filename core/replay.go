@@ -56,19 +56,26 @@ func (w *writing) addReplays(in *session, number uint32, block *replayBlock) {
 	w.add(record.ReplayRow(record.ReplayBlock{
 		RoomID: in.name.room, SessionID: in.name.session, Number: number, Events: block.events, Extra: block.extra,
 	}), block.rev)
-	count := len(block.events)
+	count, rev := len(block.events), block.rev
 	w.after = append(w.after, func() {
-		block.rev++
-		// More may have been remembered while the commit was under way.
+		if block.rev == rev { // it was not read again while the commit was under way
+			block.rev++
+		}
+		// More may have been remembered meanwhile.
 		block.unwritten = len(block.events) != count
 	})
 }
 
 // reconcileReplays takes over what another tab remembered. Where both tabs gave an index away the stored one keeps it: it was first.
 func (m *Machine) reconcileReplays(row *store.Row) {
+	if row.Rev == 0 {
+		m.overwriteReplays(row)
+		return
+	}
 	stored, err := record.ParseReplayRow(row)
 	if err != nil {
 		m.quarantine(store.Replays, row, err)
+		m.overwriteReplays(row)
 		return
 	}
 	in := m.shelf.session(sessionName{stored.RoomID, stored.SessionID})
@@ -79,5 +86,17 @@ func (m *Machine) reconcileReplays(row *store.Row) {
 	block.rev, block.extra = row.Rev, stored.Extra
 	for index, event := range stored.Events {
 		block.events[index] = event
+	}
+}
+
+// overwriteReplays lets the unwritten block take the place of a row that is damaged or gone. Otherwise its batch would be refused for ever, and
+// every room key with it.
+func (m *Machine) overwriteReplays(row *store.Row) {
+	for _, in := range m.shelf.dirty {
+		for number, block := range in.replays {
+			if block.unwritten && record.ReplayKey(in.name.room, in.name.session, number).Equal(row.Key) {
+				block.rev, block.extra = row.Rev, nil
+			}
+		}
 	}
 }

@@ -47,7 +47,7 @@ type Reception struct {
 // A bad event costs only itself: its receipt has the error, and nothing of it is kept.
 func (m *Machine) ReceiveRoomKeys(events []sender.DecryptedOlmEvent) *Reception {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	r := &Reception{Receipts: make([]Receipt, len(events))}
 	now := m.now()
 	for i := range events {
@@ -84,11 +84,10 @@ func (m *Machine) receive(event *sender.DecryptedOlmEvent, now int64) Receipt {
 	return receipt
 }
 
-// bury adds a tombstone, or replaces the one of the same copy.
+// bury adds a tombstone. The first one of a copy stays: the same forgery delivered again changes nothing (F44).
 func (in *session) bury(t *sender.Tombstone) {
 	for i := range in.graves {
 		if in.graves[i].CopyKey == t.CopyKey {
-			in.graves[i] = grave{Tombstone: t}
 			return
 		}
 	}
@@ -105,7 +104,7 @@ type Settled struct {
 // Settled says what is known by now of the senders of a reception's keys. Call it when they are durable.
 func (m *Machine) Settled(r *Reception) []Settled {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	var settled []Settled
 	for i := range r.Receipts {
 		c := r.Receipts[i].Copy

@@ -53,11 +53,13 @@ type shelved struct {
 	extra   []byte       // what a newer version has written in the row; it goes back with every write (I24)
 	because Cause
 	gone    bool // to be deleted: judged again, it turned out to be forged
+	stale   bool // to be written although nothing changed: its row is of an older format, or its index entries are wrong (F36)
 }
 
 type grave struct {
 	*sender.Tombstone
 	written bool
+	rev     uint64 // of the damaged row in its place, 0 when there is none
 }
 
 type withheldNotice struct {

@@ -47,7 +47,7 @@ func (e *WithheldError) Unwrap() error { return e.cause }
 // that is here and only explains one that is not (T46). It is durable with the next Flush. The error is a *WithheldError.
 func (m *Machine) ReceiveRoomKeyWithheld(raw []byte) (*Withheld, error) {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	if m.closed {
 		return nil, errClosed()
 	}

@@ -17,11 +17,17 @@ const maxClashes = 64
 // everything stays on the shelf for the next time.
 func (m *Machine) Flush(ctx context.Context) error {
 	m.turn.Lock()
-	defer m.turn.Unlock()
+	defer m.leave()
 	return m.flush(ctx)
 }
 
 func (m *Machine) flush(ctx context.Context) error {
+	err := m.write(ctx)
+	m.tell()
+	return err
+}
+
+func (m *Machine) write(ctx context.Context) error {
 	m.writing.enter()
 	defer m.writing.leave()
 	for clashes := 0; ; clashes++ {
@@ -62,6 +68,7 @@ type writing struct {
 
 type writtenCopy struct {
 	in     *shelved
+	rev    uint64       // of the row that was written over
 	before *sender.Copy // nil: new
 	after  *sender.Copy
 	cause  Cause
@@ -78,13 +85,13 @@ func (m *Machine) collect() *writing {
 			switch {
 			case there.gone:
 				w.deleteCopy(in, there)
-			case there.copy != there.stored:
+			case there.copy != there.stored || there.stale:
 				w.addCopy(there)
 			}
 		}
 		for i := range in.graves {
 			if !in.graves[i].written {
-				w.add(record.TombstoneRow(in.graves[i].Tombstone), store.AnyRev)
+				w.add(record.TombstoneRow(in.graves[i].Tombstone), in.graves[i].rev)
 				buried := in.graves[i].Tombstone
 				w.after = append(w.after, func() { in.wrote(buried) })
 			}
@@ -108,10 +115,12 @@ func (w *writing) add(row store.Row, expect uint64) {
 
 func (w *writing) addCopy(there *shelved) {
 	w.add(record.CopyRowExtra(there.copy, there.extra), there.rev)
-	w.written = append(w.written, writtenCopy{there, there.stored, there.copy, there.because})
+	w.written = append(w.written, writtenCopy{there, there.rev, there.stored, there.copy, there.because})
 	before := 0
 	if there.stored == nil {
-		w.batch.Counters[counterCopies]++
+		if there.rev == 0 { // otherwise a damaged row lies there, and was counted when it was whole
+			w.batch.Counters[counterCopies]++
+		}
 		// A new key is the one thing that cannot be fetched again once the sync token has moved (decision 16).
 		w.batch.Strict = true
 	} else if there.stored.BackedUp {
@@ -146,8 +155,11 @@ func (w *writing) deleteCopy(in *session, there *shelved) {
 // committed notes what the store holds now.
 func (w *writing) committed() {
 	for _, c := range w.written {
-		c.in.stored = c.after
-		c.in.rev++
+		// Unless the row was read again while the commit was under way: then what was read is as new, or newer.
+		if c.in.rev == c.rev {
+			c.in.stored, c.in.rev = c.after, c.rev+1
+		}
+		c.in.stale = false
 	}
 	for _, done := range w.after {
 		done()
@@ -185,10 +197,10 @@ func (m *Machine) announce(written []writtenCopy) {
 		}
 	}
 	if len(fresh) > 0 {
-		m.listener.RoomKeysUpdated(fresh)
+		m.untold = append(m.untold, func(l Listener) { l.RoomKeysUpdated(fresh) })
 	}
 	if len(updates) > 0 {
-		m.listener.SenderDataUpdated(updates)
+		m.untold = append(m.untold, func(l Listener) { l.SenderDataUpdated(updates) })
 	}
 }
 
@@ -207,6 +219,8 @@ func (m *Machine) reconcile(ctx context.Context, conflicts []store.Conflict) err
 			switch table {
 			case store.Copies:
 				m.reconcileCopy(&rows[i])
+			case store.Tombstones:
+				m.reconcileTombstone(&rows[i])
 			case store.Replays:
 				m.reconcileReplays(&rows[i])
 			}
