@@ -75,6 +75,9 @@ func timeVerification(b *testing.B) time.Duration {
 func BenchmarkEncryptionInfo(b *testing.B) {
 	machine, events, phone, sessions := benchWorld(b, 1)
 	machine.ReceiveRoomKeys(events)
+	if err := machine.LoadRoom(context.Background(), room); err != nil {
+		b.Fatal(err)
+	}
 	event := phone.EventObject(string(room), sessions[0], []byte(`{}`))
 	content := event["content"].(map[string]any)
 	for b.Loop() {

@@ -76,14 +76,14 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 	if err != nil {
 		return nil, unableToDecrypt(err)
 	}
-	in, err := m.load(ctx, event.name, blockOf(message.Index))
+	in, fresh, err := m.load(ctx, event.name)
 	if err != nil {
 		return nil, err
 	}
 	open, check, err := in.open(message)
-	if err != nil && len(open.copies) == 0 {
+	if err != nil && !fresh {
 		// What is not in memory may have been written by another tab.
-		if err := m.reload(ctx, in); err != nil {
+		if in, err = m.reload(ctx, event.name); err != nil {
 			return nil, err
 		}
 		open, check, err = in.open(message)
@@ -109,8 +109,18 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 		return nil, &DecryptionError{Code: CodeBadPlaintext, Member: "room_id", cause: err}
 	}
 
+	if err := m.loadReplays(ctx, in, blockOf(open.index)); err != nil {
+		return nil, err
+	}
+	if !anyDirect(open.copies) {
+		// A tombstone may have something to say against a claim.
+		if err := m.loadAsides(ctx, in); err != nil {
+			return nil, err
+		}
+	}
+	// From here on nothing waits: the verdict is about what is known now.
 	question := m.question(event, in)
-	question.Copies, question.Others = open.copies, open.others
+	question.Copies, question.Others = in.now(open.copies), in.now(open.others)
 	question.WrongRoom = named != string(event.name.room)
 	question.Replayed = in.replayed(open.index, event.eventID)
 	info := EncryptionInfo{Sender: event.sender, SessionID: event.name.session, Verdict: policy.Judge(&question)}
@@ -173,6 +183,26 @@ func further(a, b error) error {
 	return a
 }
 
+func anyDirect(copies []*sender.Copy) bool {
+	for _, c := range copies {
+		if c.Provenance == sender.Direct {
+			return true
+		}
+	}
+	return false
+}
+
+// now is the copies as they stand after a wait; those that were discarded meanwhile are left out.
+func (in *session) now(copies []*sender.Copy) []*sender.Copy {
+	current := copies[:0]
+	for _, c := range copies {
+		if there := in.find(c.CopyKey); there != nil && !there.gone {
+			current = append(current, there.copy)
+		}
+	}
+	return current
+}
+
 // undecrypted makes the error for an event that no copy opens: missing, too early, withheld, discarded, or broken.
 func (m *Machine) undecrypted(ctx context.Context, event *roomEvent, in *session, open opened, why error) error {
 	if err := m.loadAsides(ctx, in); err != nil {
@@ -204,8 +234,9 @@ func (m *Machine) question(event *roomEvent, in *session) policy.Question {
 }
 
 // RoomEventEncryptionInfo says what is known of the sender of an event and what the policy says to that, from memory alone: nothing is
-// decrypted and nothing is written (I22). The session must have been loaded, by LoadRoom, by receiving its key or by decrypting one of its
-// events; otherwise the error is a *DecryptionError with code session_not_loaded.
+// decrypted and nothing is written (I22). Everything stored that bears on the event must be in memory, because LoadRoom was called or the
+// event was decrypted; otherwise the error is a *DecryptionError with code session_not_loaded. Half of it would give another answer: the
+// copy of whoever passed the session on, or a replay that passes for the original.
 func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, error) {
 	m.turn.Lock()
 	defer m.leave()
@@ -213,11 +244,12 @@ func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, erro
 		return nil, errClosed()
 	}
 	in := m.shelf.find(sessionName{name.RoomID, name.SessionID})
-	if in == nil {
-		if _, whole := m.shelf.rooms[name.RoomID]; !whole {
-			return nil, &DecryptionError{Code: CodeSessionNotLoaded}
-		}
+	_, whole := m.shelf.rooms[name.RoomID]
+	switch {
+	case whole && in == nil:
 		in = &session{}
+	case !whole && (in == nil || !in.complete):
+		return nil, &DecryptionError{Code: CodeSessionNotLoaded}
 	}
 	question := m.question(&roomEvent{sender: name.Sender}, in)
 	for _, c := range in.all() {
@@ -226,6 +258,10 @@ func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, erro
 		} else {
 			question.Others = append(question.Others, c)
 		}
+	}
+	_, remembered := in.replays[blockOf(name.Index)]
+	if !whole && (len(question.Copies) > 0 && !remembered || !anyDirect(question.Copies) && !in.asides) {
+		return nil, &DecryptionError{Code: CodeSessionNotLoaded}
 	}
 	question.Replayed = in.replayed(name.Index, name.EventID)
 	return &EncryptionInfo{Sender: name.Sender, SessionID: name.SessionID, Verdict: policy.Judge(&question)}, nil

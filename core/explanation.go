@@ -32,8 +32,8 @@ func (m *Machine) Explain(ctx context.Context, room ids.RoomID, id megolm.Sessio
 	if m.closed {
 		return nil, errClosed()
 	}
-	in := m.shelf.session(sessionName{room, id})
-	if err := m.reload(ctx, in); err != nil {
+	in, err := m.reload(ctx, sessionName{room, id})
+	if err != nil {
 		return nil, err
 	}
 	if err := m.loadAsides(ctx, in); err != nil {

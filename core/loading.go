@@ -19,6 +19,13 @@ func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
 	if _, whole := m.shelf.rooms[room]; whole {
 		return nil
 	}
+	// What is read first must not be evicted before the end.
+	m.shelf.loading[room]++
+	defer func() {
+		if m.shelf.loading[room]--; m.shelf.loading[room] == 0 {
+			delete(m.shelf.loading, room)
+		}
+	}()
 	prefix := record.RoomKey(room)
 	for _, table := range []store.Table{store.Copies, store.Tombstones, store.Withheld, store.Replays} {
 		if err := m.eachRow(ctx, table, prefix, func(row *store.Row) { m.takeRow(table, row) }); err != nil {
@@ -63,38 +70,59 @@ func (m *Machine) takeRow(table store.Table, row *store.Row) {
 	}
 }
 
-// load returns the session with every stored copy and one block of its replay memory.
-func (m *Machine) load(ctx context.Context, name sessionName, block uint32) (*session, error) {
-	in := m.shelf.session(name)
-	if !in.complete {
-		if err := m.reload(ctx, in); err != nil {
-			return nil, err
-		}
+// load returns the session with every stored copy, and whether they were read just now.
+func (m *Machine) load(ctx context.Context, name sessionName) (in *session, fresh bool, err error) {
+	if in = m.shelf.find(name); in != nil && in.complete {
+		return in, false, nil
 	}
-	if _, known := in.replays[block]; !known {
-		var rev uint64
-		if _, whole := m.shelf.rooms[name.room]; !whole {
-			rows, err := m.store.Get(ctx, store.Replays, []store.Key{record.ReplayKey(name.room, name.session, block)})
-			if err != nil {
-				return nil, err
-			}
-			m.takeReplays(&rows[0])
-			rev = rows[0].Rev
-		}
-		if in.replays[block] == nil {
-			in.addBlock(block, &replayBlock{events: map[uint32]ids.EventID{}, rev: rev})
-		}
+	if _, whole := m.shelf.rooms[name.room]; whole {
+		return m.absent(name), false, nil
 	}
-	return in, nil
+	in, err = m.reload(ctx, name)
+	return in, true, err
 }
 
 // reload reads the session's stored copies, whether or not they were read before.
-func (m *Machine) reload(ctx context.Context, in *session) error {
-	err := m.eachRow(ctx, store.Copies, record.SessionKey(in.name.room, in.name.session), func(row *store.Row) { m.take(row) })
-	if err == nil {
-		in.complete = true
+func (m *Machine) reload(ctx context.Context, name sessionName) (*session, error) {
+	if err := m.eachRow(ctx, store.Copies, record.SessionKey(name.room, name.session), func(row *store.Row) { m.take(row) }); err != nil {
+		return nil, err
 	}
-	return err
+	in := m.absent(name)
+	in.complete = true
+	return in, nil
+}
+
+// absent is a session of which nothing may be there. In a room that was read whole it is not put on the shelf for that: a server can name as
+// many sessions as it likes, and those of loaded rooms are not evicted.
+func (m *Machine) absent(name sessionName) *session {
+	if in := m.shelf.find(name); in != nil {
+		return in
+	}
+	if _, whole := m.shelf.rooms[name.room]; whole {
+		return &session{name: name, complete: true, asides: true}
+	}
+	return m.shelf.session(name)
+}
+
+// loadReplays reads one block of a session's replay memory. It is asked for when a message of that block has authenticated: before that, any
+// number could stand in an event.
+func (m *Machine) loadReplays(ctx context.Context, in *session, block uint32) error {
+	if _, known := in.replays[block]; known {
+		return nil
+	}
+	var rev uint64
+	if _, whole := m.shelf.rooms[in.name.room]; !whole {
+		rows, err := m.store.Get(ctx, store.Replays, []store.Key{record.ReplayKey(in.name.room, in.name.session, block)})
+		if err != nil {
+			return err
+		}
+		m.takeReplays(&rows[0])
+		rev = rows[0].Rev
+	}
+	if in.replays[block] == nil {
+		in.addBlock(block, &replayBlock{events: map[uint32]ids.EventID{}, rev: rev})
+	}
+	return nil
 }
 
 // loadAsides reads what explains a session without a key. It is asked for when one is missing, which is rare.

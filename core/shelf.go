@@ -24,8 +24,10 @@ func nameOf(key sender.CopyKey) sessionName { return sessionName{key.RoomID, key
 type shelf struct {
 	sessions map[sessionName]*session
 	rooms    map[ids.RoomID]struct{} // read whole; not evicted
+	loading  map[ids.RoomID]int      // being read whole, by how many calls; not evicted either
 	dirty    []*session              // in the order in which they became so
 	tick     uint64
+	evictAt  int // number of sessions
 }
 
 // keepSessions bounds the shelf: beyond it the half that was not used for longest goes, except what is unwritten or in a loaded room. A
@@ -68,7 +70,9 @@ type withheldNotice struct {
 }
 
 func newShelf() *shelf {
-	return &shelf{sessions: make(map[sessionName]*session), rooms: make(map[ids.RoomID]struct{})}
+	return &shelf{
+		sessions: make(map[sessionName]*session), rooms: make(map[ids.RoomID]struct{}), loading: make(map[ids.RoomID]int), evictAt: keepSessions,
+	}
 }
 
 // find returns the session if anything of it is in memory.
@@ -90,7 +94,7 @@ func (s *shelf) session(name sessionName) *session {
 	s.tick++
 	made := &session{name: name, complete: whole, asides: whole, used: s.tick}
 	s.sessions[name] = made
-	if len(s.sessions) > keepSessions {
+	if len(s.sessions) > s.evictAt {
 		s.evict(made)
 	}
 	return made
@@ -130,7 +134,7 @@ func (s *shelf) queue(in *session) {
 func (s *shelf) evict(except *session) {
 	loose := make([]*session, 0, len(s.sessions))
 	for _, in := range s.sessions {
-		if _, whole := s.rooms[in.name.room]; !whole && !in.queued && in != except {
+		if _, whole := s.rooms[in.name.room]; !whole && s.loading[in.name.room] == 0 && !in.queued && in != except {
 			loose = append(loose, in)
 		}
 	}
@@ -138,6 +142,8 @@ func (s *shelf) evict(except *session) {
 	for _, in := range loose[:len(loose)/2] {
 		delete(s.sessions, in.name)
 	}
+	// Where little can go, the next look at all of them is not due with the next session.
+	s.evictAt = max(s.evictAt, 2*len(s.sessions))
 }
 
 // find returns the session's copy of that key, also one that is to be deleted.
