@@ -2,15 +2,19 @@ package record
 
 // The record of a copy of a room key, format version 2:
 //
-//	[session state, flags, ed25519, Olm user, received at, step, embedded device, at reception, current, forwarder, ...]
+//	[session state, flags, ed25519, Olm user, received at, step, embedded device, at reception, current, forwarder,
+//	 tries, next, ...]
 //
 // Sender data are [kind, owner check failed, user, device, master key]. The current data are [] where they are those at reception, and the
 // forwarder is [] where there is none. Version 1 is the same up to "received at": it was written before there were sender data. What it
 // holds is legacy and of an unknown device; it is read, never written.
 
 import (
+	"math"
+
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 	"knownsender/core/sender"
 	"knownsender/core/store"
@@ -18,7 +22,7 @@ import (
 
 const (
 	copyVersion       = 2
-	copyMembers       = 10
+	copyMembers       = 12
 	copyMembersBefore = 5 // of version 1
 	dataMembers       = 5
 )
@@ -58,6 +62,8 @@ func (p *packer) copy(c *sender.Copy, extra []byte) {
 	} else {
 		p.data(&c.Forwarder.Data)
 	}
+	p.uint(uint64(c.Schedule.Tries))
+	p.int(c.Schedule.Next)
 	p.raw(extra)
 }
 
@@ -156,6 +162,8 @@ func (u *unpacker) standing(c *sender.Copy) {
 		}
 		c.Forwarder = &by
 	}
+	c.Schedule.Tries = uint8(u.uint(math.MaxUint8, "the tries"))
+	c.Schedule.Next = u.int("the next try")
 }
 
 // consistent refuses copies that nothing can have made.
@@ -174,6 +182,8 @@ func (u *unpacker) consistent(c *sender.Copy) {
 		u.fail("a claimed copy has an Olm user", nil)
 	case c.Provenance == sender.Claimed && (c.Current.Kind != sender.UnknownDevice || c.AtReception.Kind != sender.UnknownDevice):
 		u.fail("a claimed copy knows its sender", nil)
+	case c.Schedule != (lane.Schedule{}) && !c.Waiting():
+		u.fail("a copy that waits for nothing has a schedule", nil)
 	}
 }
 

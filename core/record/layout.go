@@ -3,7 +3,8 @@ package record
 // Which rows things lie in: the only place that knows. Keys are arrays of strings and never joined, so no id can reach into another's row
 // (T53). Today every copy has a row of its own; packing several into one would change this file and nothing above it.
 //
-//	copies      [room, session, sender key, provenance]   index waiting [Olm user, sender key], index owner [user, master key]
+//	copies      [room, session, sender key, provenance]   index waiting [Olm user, sender key], index due [time, Olm user],
+//	                                                      index owner [user, master key]
 //	users       [user]
 //	tombstones  [room, session, sender key]
 //	replays     [room, session, block of 128 message indexes]
@@ -12,6 +13,8 @@ package record
 //	quarantine  [table, the row's key...]
 
 import (
+	"strconv"
+
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
@@ -59,15 +62,39 @@ func parseSession(k *sender.CopyKey, key store.Key) bool {
 }
 
 // copyIndex says in which indexes a copy stands: a direct copy that waits to hear more of its sender, by the two things a device has that
-// owns it; one whose sender is known but may still rise, by user and master key. A verified sender cannot rise, and nothing raises a claim.
+// owns it, and by when to ask again; one whose sender is known but may still rise, by user and master key. A verified sender cannot rise, and
+// nothing raises a claim.
 func copyIndex(c *sender.Copy, key store.Key) []store.IndexEntry {
 	switch {
 	case c.Waiting():
-		return []store.IndexEntry{{Name: store.IndexWaiting, Value: store.Key{string(c.OlmUser), key[2]}}}
+		return []store.IndexEntry{
+			{Name: store.IndexWaiting, Value: store.Key{string(c.OlmUser), key[2]}},
+			{Name: store.IndexDue, Value: store.Key{dueName(c.Schedule.Next), string(c.OlmUser)}},
+		}
 	case c.Current.Kind == sender.VerificationViolation || c.Current.Kind == sender.SenderUnverified:
 		return []store.IndexEntry{{Name: store.IndexOwner, Value: store.Key{string(c.Current.UserID), c.Current.MasterKey.String()}}}
 	}
 	return nil
+}
+
+// dueName is a time as the index has it: whole seconds in twelve hexadecimal digits, so that order by text is order by time. What one user is
+// waited for in one second lies together, and a reader can pass over it in one step.
+func dueName(next int64) string {
+	seconds := uint64(max(next, 0)) / 1000
+	var b [12]byte
+	for i := range b {
+		b[i] = hexDigits[seconds>>(44-4*i)&0xf]
+	}
+	return string(b[:])
+}
+
+// ParseDue reads an entry of the index of due copies: the time in milliseconds, rounded down to a second, and the user.
+func ParseDue(value store.Key) (next int64, user ids.UserID, ok bool) {
+	if len(value) != 2 || len(value[0]) != 12 {
+		return 0, "", false
+	}
+	seconds, err := strconv.ParseUint(value[0], 16, 48)
+	return int64(seconds) * 1000, ids.UserID(value[1]), err == nil
 }
 
 // UserKey is the key of a user's row.

@@ -131,7 +131,7 @@ func TestFormatIsAsDocumented(t *testing.T) {
 	c := copies(t)["direct-verified"]
 	master := c.Current.MasterKey
 	data := func(kind int) []any { return []any{kind, 0, string(alice), "DEVICE", master[:]} }
-	plain := pack(t, []any{state(), 1 + 16, c.Ed25519[:], string(alice), c.ReceivedAt, int('J'), []byte{}, data(3), data(4), []any{}})
+	plain := pack(t, []any{state(), 1 + 16, c.Ed25519[:], string(alice), c.ReceivedAt, int('J'), []byte{}, data(3), data(4), []any{}, 0, 0})
 	row := record.CopyRow(c)
 	if want := frame(2, store.Copies, row.Key, plain); !bytes.Equal(row.Value, want) {
 		t.Fatalf("got  %x\nwant %x", row.Value, want)

@@ -7,6 +7,7 @@ import (
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 	"knownsender/core/record"
 	"knownsender/core/sender"
@@ -79,6 +80,7 @@ func copies(t testing.TB) map[string]*sender.Copy {
 		c.Current, c.Step = c.AtReception, 'F'
 		c.EmbeddedDevice = []byte(`{"user_id":"@alice:example.org","unknown member":[1,2]}`)
 		c.SharedHistory = true
+		c.Schedule = lane.Schedule{Tries: 3, Next: 1_720_000_060_000}
 	})
 	add("direct-suspended", func(c *sender.Copy) {
 		c.AtReception = sender.Data{Kind: sender.DeviceInfo, UserID: alice, DeviceID: "DEVICE"}

@@ -45,18 +45,20 @@ const (
 	IndexWaiting = "waiting"
 	// IndexOwner finds the copies whose sender is known but may still rise, by (user, master key).
 	IndexOwner = "owner"
+	// IndexDue finds the copies whose sender is to be asked about again, by (time, Olm user), earliest first.
+	IndexDue = "due"
 )
 
 // Indexes lists the indexes declared for a table. A row may have at most one entry in each.
 func Indexes(t Table) []string {
 	if t == Copies {
-		return []string{IndexWaiting, IndexOwner}
+		return []string{IndexWaiting, IndexOwner, IndexDue}
 	}
 	return nil
 }
 
 func hasIndex(t Table, name string) bool {
-	return t == Copies && (name == IndexWaiting || name == IndexOwner)
+	return t == Copies && (name == IndexWaiting || name == IndexOwner || name == IndexDue)
 }
 
 // Limits every store keeps, so that a row which one store accepts is accepted by all.

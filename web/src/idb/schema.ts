@@ -23,7 +23,7 @@ export interface Schema {
 export const TABLES = ["copies", "users", "tombstones", "replays", "withheld", "meta", "quarantine"] as const;
 
 /** The indexes of each table. The index and the column of the row have one name. */
-export const INDEXES: Readonly<Record<string, readonly ("waiting" | "owner")[]>> = { copies: ["waiting", "owner"] };
+export const INDEXES: Readonly<Record<string, readonly ("waiting" | "owner" | "due")[]>> = { copies: ["waiting", "owner", "due"] };
 
 /** The object store of the counters, `{ k: name, n: bigint }`. */
 export const COUNTERS = "counters";
@@ -41,6 +41,7 @@ export interface StoredRow {
   v: Uint8Array<ArrayBuffer>;
   waiting?: string[];
   owner?: string[];
+  due?: string[];
 }
 
 function randomName(): string {
