@@ -32,24 +32,29 @@ type job struct {
 // pending lists the jobs that an earlier run left behind.
 type pending []*job
 
-// jobOf says what is to be judged again after a change; nil when nothing is.
-func (m *Machine) jobOf(change *trust.Change, because Cause) *job {
+// jobOf says what is to be judged again after changes; nil when nothing is.
+func (m *Machine) jobOf(because Cause, changes ...*trust.Change) *job {
 	j := &job{because: because}
 	whole := map[ids.UserID]bool{} // users all of whose waiting copies are to be judged
-	for i := range change.Identities {
-		user := change.Identities[i].UserID
-		whole[user] = true
-		j.parts = append(j.parts, record.JudgePart{Index: store.IndexWaiting, Value: store.Key{string(user)}})
-	}
-	for i := range change.Devices {
-		d := &change.Devices[i]
-		if d.Kind != trust.Removed && !whole[d.UserID] {
-			j.parts = append(j.parts, record.JudgePart{Index: store.IndexWaiting, Value: store.Key{string(d.UserID), d.Curve25519.String()}})
+	for _, change := range changes {
+		for i := range change.Identities {
+			if user := change.Identities[i].UserID; !whole[user] {
+				whole[user] = true
+				j.parts = append(j.parts, record.JudgePart{Index: store.IndexWaiting, Value: store.Key{string(user)}})
+			}
 		}
 	}
-	for i := range change.Verifications {
-		v := &change.Verifications[i]
-		j.parts = append(j.parts, record.JudgePart{Index: store.IndexOwner, Value: store.Key{string(v.UserID), v.Master.String()}})
+	for _, change := range changes {
+		for i := range change.Devices {
+			d := &change.Devices[i]
+			if d.Kind != trust.Removed && !whole[d.UserID] {
+				j.parts = append(j.parts, record.JudgePart{Index: store.IndexWaiting, Value: store.Key{string(d.UserID), d.Curve25519.String()}})
+			}
+		}
+		for i := range change.Verifications {
+			v := &change.Verifications[i]
+			j.parts = append(j.parts, record.JudgePart{Index: store.IndexOwner, Value: store.Key{string(v.UserID), v.Master.String()}})
+		}
 	}
 	if len(j.parts) == 0 {
 		return nil
@@ -149,15 +154,28 @@ func (m *Machine) judgeCopies(ctx context.Context, copies []*shelved, because Ca
 	return changed, nil
 }
 
-// Resume judges what an earlier run had learned but not got to the end of judging. Call it once after Open, when there is time.
+// Resume judges what an earlier run, or an earlier call, had learned but not got to the end of judging, and brings rows of an older format
+// into the indexes. Call it once after Open, when there is time; whatever is learned later goes on with it as well.
 func (m *Machine) Resume(ctx context.Context) error {
 	m.turn.Lock()
 	defer m.leave()
+	if m.closed {
+		return errClosed()
+	}
+	if err := m.upgradeCopies(ctx); err != nil {
+		return err
+	}
+	return m.resume(ctx)
+}
+
+func (m *Machine) resume(ctx context.Context) error {
 	for len(m.pending) > 0 {
-		if _, err := m.judge(ctx, m.pending[0]); err != nil {
+		next := m.pending[0]
+		m.pending = m.pending[1:]
+		if _, err := m.judge(ctx, next); err != nil {
+			m.pending = append(m.pending, next)
 			return err
 		}
-		m.pending = m.pending[1:]
 	}
 	return nil
 }

@@ -170,6 +170,8 @@ func (m *Machine) takeAs(row *store.Row, binding bool) (there *shelved, err erro
 			m.shelf.queue(in)
 		}
 		m.restore(in, there, row)
+	case row.Rev == there.rev && !there.gone:
+		m.restore(in, there, row)
 	}
 	return there, nil
 }

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 
+	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/policy"
 	"knownsender/core/sender"
@@ -48,6 +49,7 @@ type Machine struct {
 	quarantined map[string]bool // rows that were reported
 	aside       []store.Op      // rows to be set aside with the next batch
 	queries     map[string]trust.Query
+	revs        map[ids.UserID]uint64 // of the rows that trust holds
 
 	turn    turn
 	untold  []func(Listener) // what the listener has yet to hear, in order
@@ -71,6 +73,7 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 		claimsMayRule: options.ClaimsMayOverruleDirect,
 		quarantined:   map[string]bool{},
 		queries:       map[string]trust.Query{},
+		revs:          map[ids.UserID]uint64{},
 	}
 	m.turn.Lock()
 	defer m.leave()

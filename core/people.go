@@ -78,13 +78,18 @@ func (m *Machine) loadPeople(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, person := range all.records {
-		if err := m.trust.Load(person); err != nil {
-			// It decodes but contradicts itself: as good as damaged, and left where it is.
-			m.report(StoreReport{Code: CodeRecordQuarantined, Table: store.Users, Message: err.Error()})
-		}
+	for user, person := range all.records {
+		m.loadPerson(user, person, all.revs[user])
 	}
 	return nil
+}
+
+func (m *Machine) loadPerson(user ids.UserID, person *trust.UserRecord, rev uint64) {
+	m.revs[user] = rev
+	if err := m.trust.Load(person); err != nil {
+		// It decodes but contradicts itself: as good as damaged, and left where it is.
+		m.report(StoreReport{Code: CodeRecordQuarantined, Table: store.Users, Message: err.Error()})
+	}
 }
 
 // learn carries one change of trust through. users are those whose rows compute needs; nil means everybody. compute must be pure but for
@@ -98,22 +103,34 @@ func (m *Machine) learn(ctx context.Context, users []ids.UserID, because Cause, 
 		return change, 0, err
 	}
 	judged, err := m.judge(ctx, job)
-	return change, judged, err
+	if err != nil {
+		m.pending = append(m.pending, job)
+		return change, judged, err
+	}
+	return change, judged, m.resume(ctx)
 }
 
 func (m *Machine) learnOnly(ctx context.Context, users []ids.UserID, because Cause, compute func(people) (*trust.Change, error)) (*trust.Change, *job, error) {
 	m.learning.enter()
 	defer m.learning.leave()
+	missed := &trust.Change{}
+	fail := func(err error) (*trust.Change, *job, error) {
+		if j := m.jobOf(because, missed); j != nil {
+			m.pending = append(m.pending, j)
+		}
+		return nil, nil, err
+	}
 	for clashes := 0; ; clashes++ {
 		rows, err := m.readForChange(ctx, users)
 		if err != nil {
-			return nil, nil, err
+			return fail(err)
 		}
+		m.catchUp(rows, missed)
 		change, err := compute(rows)
 		if err != nil {
-			return nil, nil, err
+			return fail(err)
 		}
-		job := m.jobOf(change, because)
+		job := m.jobOf(because, change, missed)
 		batch := store.Batch{}
 		for _, user := range slices.Sorted(maps.Keys(change.Records)) {
 			row := record.UserRow(change.Records[user])
@@ -130,10 +147,13 @@ func (m *Machine) learnOnly(ctx context.Context, users []ids.UserID, because Cau
 		}
 		if err == nil {
 			m.trust.Apply(change)
+			for user := range change.Records {
+				m.revs[user] = rows.revs[user] + 1
+			}
 			return change, job, nil
 		}
 		if _, conflict := clash(err); !conflict || clashes == maxClashes {
-			return nil, nil, err
+			return fail(err)
 		}
 	}
 }
@@ -205,6 +225,15 @@ func (m *Machine) ReceiveKeysQueryResponse(ctx context.Context, raw []byte, requ
 		users = nil
 	}
 	change, judged, err := m.learn(ctx, users, BecauseKeysQuery, func(rows people) (*trust.Change, error) {
+		if users != nil && m.trust.NeedsAll(answer) {
+			// It did not when it was asked: another answer has changed our own identity since.
+			all, err := m.readEverybody(ctx)
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(rows.records, all.records)
+			maps.Copy(rows.revs, all.revs)
+		}
 		application, err := m.trust.Prepare(answer, sequence, rows.records)
 		if err != nil {
 			return nil, err
@@ -229,16 +258,29 @@ func (m *Machine) ReceiveKeysQueryResponse(ctx context.Context, raw []byte, requ
 func (m *Machine) ReceiveDeviceLists(ctx context.Context, changed, left []ids.UserID) error {
 	m.turn.Lock()
 	defer m.leave()
+	changed, left = userIDs(changed), userIDs(left)
 	_, _, err := m.learn(ctx, slices.Concat(changed, left, []ids.UserID{}), BecauseKeysQuery, func(rows people) (*trust.Change, error) {
 		return m.trust.MarkOutdated(changed, left, rows.records)
 	})
 	return err
 }
 
+// userIDs leaves out what is no user id: a list is a server's, and one bad name in it must not keep the others from being heard of.
+func userIDs(names []ids.UserID) []ids.UserID {
+	users := make([]ids.UserID, 0, len(names))
+	for _, name := range names {
+		if _, err := ids.ParseUserID(string(name)); err == nil {
+			users = append(users, name)
+		}
+	}
+	return users
+}
+
 // TrackUsers begins to follow the device lists of users. They are outdated until asked for.
 func (m *Machine) TrackUsers(ctx context.Context, users []ids.UserID) error {
 	m.turn.Lock()
 	defer m.leave()
+	users = userIDs(users)
 	_, _, err := m.learn(ctx, slices.Concat(users, []ids.UserID{}), BecauseKeysQuery, func(rows people) (*trust.Change, error) {
 		return m.trust.Track(users, rows.records)
 	})

@@ -20,6 +20,10 @@ import (
 	"knownsender/core/store"
 )
 
+// CopyFormat is the version in which copies are written. A store in which all copies were walked under another one may hold copies that are
+// in no index; see Stale.
+const CopyFormat = copyVersion
+
 const (
 	copyVersion       = 2
 	copyMembers       = 12
