@@ -188,6 +188,28 @@ func TestDeviceLists(t *testing.T) {
 			t.Errorf("%+v", again)
 		}
 	})
+	t.Run("T48: an answer that left no mark in the row counts as well", func(t *testing.T) {
+		w := newWorld(t)
+		alice := w.user("alice")
+		w.learn(alice)
+		first, old := w.index.BeginQuery(names(alice)), w.kit.KeysQuery(alice)
+		w.answered(alice) // nothing new
+		alice.Device("PHONE")
+		w.learn(alice) // from outside
+		w.answer(old, first.Sequence)
+		w.wantCodes(trust.CodeStaleAnswer)
+		w.device(alice.Devices[0])
+	})
+	t.Run("our own row without the mark: asked for all the same", func(t *testing.T) {
+		w := newWorld(t)
+		w.answered(w.me)
+		row := *w.rows[ids.UserID(w.me.ID)]
+		row.Tracked = false
+		if err := w.index.Load(&row); err != nil {
+			t.Fatal(err)
+		}
+		w.wantOutdated(w.me)
+	})
 	t.Run("T48: numbers go on after a restart", func(t *testing.T) {
 		w := newWorld(t)
 		alice := w.user("alice")

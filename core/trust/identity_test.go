@@ -435,6 +435,19 @@ func TestSelfSigningKeyChanges(t *testing.T) {
 		w.wantCodes(trust.CodeIdentitySignatureInvalid)
 		w.wantCross(phone, trust.CrossSignatureValid)
 	})
+	t.Run("a new master key over the self-signing key that the old one signed", func(t *testing.T) {
+		w := newWorld(t)
+		alice := w.user("alice")
+		phone := alice.Device("PHONE").CrossSigned()
+		w.learn(alice)
+		known := alice.Identity
+		alice.ResetIdentity()
+		alice.Identity.SelfSigning = known.SelfSigning
+		w.learn(alice)
+		w.wantCodes(trust.CodeIdentitySignatureMissing)
+		w.wantMaster(alice, known)
+		w.wantCross(phone, trust.CrossSignatureValid)
+	})
 	t.Run("a missing answer to a check counts as no", func(t *testing.T) {
 		w := newWorld(t)
 		alice := w.user("alice")

@@ -16,7 +16,7 @@ func rowsOf(users, devices int) []*trust.UserRecord {
 	raw := make([]byte, 700)
 	key := func(kind, n int) (out keys.Ed25519) {
 		out[0], out[1] = 9, byte(kind)
-		binary.BigEndian.PutUint64(out[8:], uint64(n))
+		binary.BigEndian.PutUint64(out[8:], uint64(n)*0x9e3779b97f4a7c15) // different for each n, and in no order
 		return out
 	}
 	judge := key(0, 0)

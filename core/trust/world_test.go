@@ -81,6 +81,11 @@ func (w *world) prepare(raw []byte, sequence trust.Sequence) *trust.Application 
 	if err != nil {
 		w.Fatalf("Prepare: %v", err)
 	}
+	for n := range application.Checks {
+		if !application.Checks[n].Strict() {
+			w.Fatalf("T29: an engine would be asked what is not strict")
+		}
+	}
 	return application
 }
 
@@ -159,12 +164,15 @@ type known struct {
 	hasIdentity  bool
 	verification trust.Verification
 	pinViolation bool
+	tracked      bool
+	outdated     bool
 }
 
 func view(x *trust.Index) map[ids.UserID]known {
 	all := map[ids.UserID]known{}
 	for user := range x.Users() {
-		k := known{devices: map[ids.DeviceID]trust.Device{}, verification: x.Verification(user), pinViolation: x.PinViolation(user)}
+		k := known{devices: map[ids.DeviceID]trust.Device{}, verification: x.Verification(user), pinViolation: x.PinViolation(user),
+			tracked: x.Tracked(user), outdated: x.DeviceListOutdated(user)}
 		k.identity, k.hasIdentity = x.Identity(user)
 		for d := range x.Devices(user) {
 			k.devices[d.DeviceID] = d
