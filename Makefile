@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make arch, make size, make fuzz, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make demo, make arch, make size, make fuzz, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,7 @@ GOBUILD := go build -trimpath -buildvcs=false -ldflags="-s -w -buildid="
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test arch size fuzz clean wasm typescript test-build debian
+.PHONY: build test demo arch size fuzz clean wasm typescript test-build debian
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -50,6 +50,13 @@ test-build: node_modules/.package-lock.json web/dist/wasm_exec.js
 # Chromium for the tests, a C compiler for the race detector; only what is absent is installed.
 debian:
 	@bash web/packaging/debian.sh
+
+# The recorded traffic, played through the module in headless Chrome: prints the table, then serves the page on 127.0.0.1 until interrupted.
+# SERVE=0 ends after the table; PORT and CHROME are heeded.
+SERVE ?= 1
+demo: debian build
+	$(TSC) -p web/demo
+	SERVE=$(SERVE) node web/demo/run.mjs
 
 arch: wasm
 	node web/packaging/arch.mjs

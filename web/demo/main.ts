@@ -1,0 +1,224 @@
+// The page: plays the stages, draws what the machines say, and answers to clicks. `demo` is for whoever runs the page from outside.
+
+import { initAsync, KnownSenderError, type TrustRequirement } from "../dist/index.js";
+import { requirements, type Account, type MessageRow, type SessionRow } from "./account.js";
+import { byId, el, fill } from "./dom.js";
+import { matrix, type Policy } from "./matrix.js";
+import { readRecording, type RecordedAccount } from "./recording.js";
+import { sessionTable, type MissingKey } from "./sessions.js";
+import { closeAll, deleteAll, openAll, play, stages, type Stage } from "./stage.js";
+import { attempts, card, type Outcome } from "./tamper.js";
+import { timeline } from "./timeline.js";
+import { why } from "./why.js";
+import { policies } from "./words.js";
+
+/** What the page shows, as data. */
+export interface Shown {
+  readonly stage: Stage;
+  readonly rows: readonly SessionRow[];
+  readonly missing: readonly MissingKey[];
+  /** Under the policy in force. */
+  readonly messages: readonly MessageRow[];
+}
+
+/** What it would show under each policy. */
+export interface Report extends Omit<Shown, "messages"> {
+  readonly messages: { readonly [requirement in TrustRequirement]: readonly MessageRow[] };
+}
+
+class Demo {
+  #recording: readonly RecordedAccount[] = [];
+  #accounts: Account[] = [];
+  #policy: Policy = { rows: [] };
+  #stage: Stage = 1;
+  #requirement: TrustRequirement = "Untrusted";
+  #chosen = "";
+  #shown: Shown | undefined;
+  #outcomes = new Map<string, Outcome>();
+  #working: Promise<void> = Promise.resolve();
+
+  /** Resolves when nothing is under way; rejects with what went wrong last. */
+  idle(): Promise<void> {
+    return this.#working;
+  }
+
+  /** Asks the machines for everything, under each policy. */
+  async report(): Promise<Report> {
+    await this.#working;
+    const messages: MessageRow[][] = [];
+    for (const requirement of requirements) messages.push(await this.#messages(requirement));
+    await this.#messages(this.#requirement);
+    const [Untrusted = [], CrossSignedOrLegacy = [], CrossSigned = [], Verified = []] = messages;
+    return { stage: this.#stage, ...(await this.#keys()), messages: { Untrusted, CrossSignedOrLegacy, CrossSigned, Verified } };
+  }
+
+  /** What came of the attempts at tampering that were made, by name. */
+  get outcomes(): Record<string, Outcome> {
+    return Object.fromEntries(this.#outcomes);
+  }
+
+  start(): void {
+    this.#drawChoices();
+    byId("reopen").addEventListener("click", () => this.#do(() => this.#reopen()));
+    this.#do(async () => {
+      await initAsync();
+      this.#recording = await readRecording((path) => fetchText(`/recorded/${path}`));
+      this.#policy = JSON.parse(await fetchText("/policy.json")) as Policy;
+      this.#drawTampering();
+      await this.#openOrPlay();
+    });
+  }
+
+  /** One thing after the other: what is clicked while something is under way waits for it. */
+  #do(action: () => Promise<void>): void {
+    const main = document.querySelector("main");
+    const before = this.#working.catch(() => undefined);
+    const now = before.then(async () => {
+      main?.setAttribute("aria-busy", "true");
+      try {
+        await action();
+      } catch (thrown) {
+        say("bad", thrown instanceof KnownSenderError ? `${thrown.code}: ${thrown.message}` : String(thrown));
+        throw thrown;
+      } finally {
+        main?.setAttribute("aria-busy", "false");
+      }
+    });
+    now.catch(() => undefined); // it is on the page
+    this.#working = now;
+  }
+
+  /** Finds the play where a former visit left it, or begins it. */
+  async #openOrPlay(): Promise<void> {
+    this.#accounts = await openAll(this.#recording);
+    const keys = await this.#keys();
+    if (keys.rows.length === this.#recording.flatMap(({ keys }) => keys).length) {
+      await this.#show(stageOf(keys.rows));
+      say("good", "Opened from IndexedDB, where the last visit left it.");
+      return;
+    }
+    await this.#playTo(1);
+  }
+
+  /** Plays to a stage: on from where we are, or from the beginning with empty databases. */
+  async #playTo(stage: Stage): Promise<void> {
+    let from = this.#shown?.stage ?? 0;
+    if (from === 0 || stage <= from) {
+      await closeAll(this.#accounts);
+      await deleteAll(this.#recording);
+      this.#accounts = await openAll(this.#recording);
+      from = 0;
+    }
+    await play(this.#accounts, from, stage);
+    await this.#show(stage);
+    say("", "");
+  }
+
+  /** Closes every machine, opens new ones on the same databases, and compares what they say. */
+  async #reopen(): Promise<void> {
+    const before = JSON.stringify(this.#shown);
+    const from = performance.now();
+    await closeAll(this.#accounts);
+    this.#accounts = await openAll(this.#recording);
+    await this.#show(this.#stage);
+    const took = Math.round(performance.now() - from);
+    const keys = this.#shown?.rows.length ?? 0;
+    if (JSON.stringify(this.#shown) === before) say("good", `Closed, and opened again from IndexedDB in ${took} ms: the same ${keys} keys, the same ${keys * requirements.length} verdicts.`);
+    else say("bad", "Opened again, and something is different.");
+  }
+
+  /** Asks the machines for the table. */
+  async #keys(): Promise<Pick<Shown, "rows" | "missing">> {
+    const rows = (await Promise.all(this.#accounts.map((account) => account.rows()))).flat();
+    const missing: MissingKey[] = [];
+    for (const account of this.#accounts) {
+      for (const text of account.recorded.withheld) {
+        const { content } = JSON.parse(text) as { content: { room_id: string; session_id: string } };
+        const { withheld } = await account.explain({ roomId: content.room_id, sessionId: content.session_id });
+        if (withheld !== null) missing.push({ sessionId: content.session_id, notice: withheld });
+      }
+    }
+    return { rows, missing };
+  }
+
+  /** Decrypts the messages under a policy, which is in force from then on. What it withholds is nowhere in what comes back. */
+  async #messages(requirement: TrustRequirement): Promise<MessageRow[]> {
+    return (await Promise.all(this.#accounts.map((account) => account.messages(requirement)))).flat();
+  }
+
+  async #show(stage: Stage): Promise<void> {
+    this.#shown = { stage, ...(await this.#keys()), messages: await this.#messages(this.#requirement) };
+    this.#stage = stage;
+    for (const input of document.querySelectorAll<HTMLInputElement>("#stages input")) {
+      input.checked = Number(input.value) === stage;
+      input.parentElement?.classList.toggle("past", Number(input.value) < stage);
+    }
+    byId("story").textContent = stages.find((one) => one.stage === stage)?.story ?? "";
+    this.#draw();
+  }
+
+  #draw(): void {
+    if (this.#shown === undefined) return;
+    const { rows, missing, messages } = this.#shown;
+    const chosen = rows.find(({ sessionId }) => sessionId === this.#chosen) ?? rows[0];
+    fill(byId("sessions"), sessionTable(rows, missing, chosen?.sessionId ?? "", (row) => {
+      this.#chosen = row.sessionId;
+      this.#draw();
+    }));
+    fill(byId("why"), ...(chosen === undefined ? [] : why(chosen)));
+    fill(byId("timeline"), ...timeline(messages));
+    fill(byId("matrix"), matrix(this.#policy, rows, this.#requirement));
+  }
+
+  #drawChoices(): void {
+    const choice = (name: string, value: string, checked: boolean, chosen: () => void, ...label: (Node | string)[]): HTMLElement =>
+      el("label", { class: "choice" }, el("input", { type: "radio", name, value, checked, change: chosen }), el("span", {}, ...label));
+    byId("stages").append(
+      ...stages.map(({ stage, title }) => choice("stage", String(stage), stage === this.#stage, () => this.#do(() => this.#playTo(stage)), el("span", { class: "number" }, String(stage)), title)),
+    );
+    byId("policies").append(
+      ...requirements.map((requirement) => choice("policy", requirement, requirement === this.#requirement, () => this.#do(() => this.#setPolicy(requirement)), ...breakable(requirement), el("small", {}, policies[requirement]))),
+    );
+  }
+
+  async #setPolicy(requirement: TrustRequirement): Promise<void> {
+    this.#requirement = requirement;
+    await this.#show(this.#stage);
+  }
+
+  #drawTampering(): void {
+    // The receiver whose sender signs her device: her identity is known from the last answer.
+    const recorded = this.#recording.find(({ answers }) => answers.length > 1);
+    if (recorded === undefined) throw new Error("The recording is not whole.");
+    byId("tamper").append(
+      ...attempts(recorded).map((attempt) => card(attempt, (outcome) => this.#do(async () => void this.#outcomes.set(attempt.name, await outcome)))),
+    );
+  }
+}
+
+/** A name that may be broken before "Or". */
+function breakable(name: string): (Node | string)[] {
+  const [first = "", ...rest] = name.split(/(?=Or[A-Z])/);
+  return [first, ...rest.flatMap((part) => [el("wbr"), part])];
+}
+
+/** How far the play has come, told by what is known. */
+function stageOf(rows: readonly SessionRow[]): Stage {
+  const known = rows.filter(({ copy }) => copy.senderData.masterKey !== undefined).length;
+  return known === 0 ? 1 : known === 1 ? 2 : 3;
+}
+
+function say(kind: "good" | "bad" | "", text: string): void {
+  const status = byId("status");
+  status.textContent = text;
+  status.className = kind === "" ? "status" : `status ${kind}`;
+}
+
+async function fetchText(path: string): Promise<string> {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response.text();
+}
+
+export const demo = new Demo();
+demo.start();

@@ -1,0 +1,180 @@
+// make demo: plays the page in headless Chrome and prints what it shows, so that it can be seen without a window. Everything is held against
+// what it should be: the states against expected.json, the verdicts against the policy's table, the messages against the plaintext that was
+// recorded or, where none was, against libolm. Then it serves the page until interrupted; SERVE=0 leaves that out.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import Olm from "@matrix-org/olm";
+import { chromium } from "playwright-core";
+import { top } from "../packaging/rooms.mjs";
+import { readRecording } from "../build/demo/recording.js";
+import { serveDemo } from "./serve.mjs";
+
+const expected = JSON.parse(readFileSync(join(top, "web/demo/expected.json"), "utf8"));
+const policy = JSON.parse(readFileSync(join(top, "core/testdata/policy.json"), "utf8"));
+const recording = await readRecording(async (path) => readFileSync(join(top, "core/testdata/recorded", path), "utf8"));
+const requirements = policy.requirements;
+
+const wrong = [];
+function expect(what, got, wanted) {
+  if (JSON.stringify(got) === JSON.stringify(wanted)) return true;
+  wrong.push(`${what}: expected ${JSON.stringify(wanted)}, got ${JSON.stringify(got)}`);
+  return false;
+}
+
+const bold = (text) => (process.stdout.isTTY ? `\u001b[1m${text}\u001b[0m` : text);
+const mark = (good) => (good ? "" : "  <- not as expected");
+
+/** Prints rows of cells in columns. The last cell of a row may be as long as it likes. */
+function print(head, rows) {
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => (i < head.length - 1 ? row[i].length : 0))));
+  const line = (cells) => `  ${cells.map((cell, i) => (i < cells.length - 1 ? cell.padEnd(widths[i]) : cell)).join("  ")}`;
+  console.log(bold(line(head)));
+  for (const row of rows) console.log(line(row));
+  console.log();
+}
+
+/** What the policy's table says of a state, by requirement: a code, or "shown" with the shield's colour. */
+function verdictsOf(state) {
+  const row = policy.rows.find((candidate) => candidate.state === state);
+  return requirements.map((requirement) => (row.shown[requirement] ? shown(row.lax.color) : row.code));
+}
+
+const shown = (color) => (color === "None" ? "shown" : `shown, ${color.toLowerCase()}`);
+const verdict = ({ shown: isShown, shield, code }) => (isShown ? shown(shield.color) : code);
+const brief = (sessionId) => sessionId.slice(0, 10);
+
+/** What libolm reads in an event: an implementation that shares nothing with ours. */
+function readByLibolm(event) {
+  const key = recording.flatMap(({ keys }) => keys).find(({ sessionId }) => sessionId === event.sessionId);
+  const session = new Olm.InboundGroupSession();
+  try {
+    session.create(JSON.parse(key.payload).content.session_key);
+    return JSON.parse(session.decrypt(JSON.parse(event.text).content.ciphertext).plaintext).content.body;
+  } finally {
+    session.free();
+  }
+}
+
+async function play(page) {
+  const idle = () => page.evaluate(async () => (await import("/demo/main.js")).demo.idle());
+  const report = () => page.evaluate(async () => (await import("/demo/main.js")).demo.report());
+  await idle();
+
+  let last;
+  for (const [i, { title, says }] of expected.stages.entries()) {
+    await page.check(`#stages input[value="${i + 1}"]`, { force: true });
+    await idle();
+    last = await report();
+    console.log(bold(`${i + 1}. ${title}`) + `: ${says}\n`);
+    const rows = last.rows.map(({ sessionId, sender, title: session, copy, verdicts }) => {
+      const wanted = expected.sessions[sessionId];
+      const cells = requirements.map((requirement) => verdict(verdicts[requirement]));
+      const good = [expect(`stage ${i + 1}, ${sessionId}`, copy.senderData.type, wanted.states[i]), expect(`stage ${i + 1}, ${sessionId}, verdicts`, cells, verdictsOf(wanted.rows[i]))];
+      return [brief(sessionId), `${sender} ${copy.senderData.deviceId ?? "?"}`, session, copy.senderData.type, ...cells.slice(0, -1), cells.at(-1) + mark(good.every(Boolean))];
+    });
+    expect(`stage ${i + 1}, sessions`, last.rows.map(({ sessionId }) => sessionId), Object.keys(expected.sessions));
+    print(["room key", "sender", "", "what is known", ...requirements], rows);
+    const drawn = await page.$$eval("#sessions [data-state]", (cells) => cells.map((cell) => cell.dataset.state));
+    expect(`stage ${i + 1}, the table in the page`, drawn, last.rows.map(({ copy }) => copy.senderData.type));
+  }
+  for (const { sessionId, notice } of last.missing) console.log(`  ${brief(sessionId)}  ${notice.sender}  kept back: ${notice.code}, “${notice.reason}”\n`);
+  expect("keys kept back", last.missing.map(({ sessionId, notice }) => [sessionId, notice.code]), expected.keptBack);
+  return last;
+}
+
+async function messages(page, report) {
+  console.log(bold("Messages") + ", decrypted by the module and compared\n");
+  const rows = report.messages.Untrusted.map(({ event, body, messageIndex }) => {
+    const recorded = event.plaintext !== null;
+    const wanted = recorded ? event.plaintext : readByLibolm(event);
+    const good = expect(`message ${event.eventId}`, body, wanted);
+    return [brief(event.sessionId), String(messageIndex), `“${body}”`, (recorded ? "as recorded" : "as libolm reads it") + mark(good)];
+  });
+  expect("messages", rows.length, recording.flatMap(({ events }) => events).length);
+  print(["room key", "index", "message", "compared"], rows);
+
+  // The timeline shows, under each policy, what the policy's table says; and nothing of what is withheld.
+  for (const requirement of requirements) {
+    await page.check(`#policies input[value="${requirement}"]`, { force: true });
+    await page.evaluate(async () => (await import("/demo/main.js")).demo.idle());
+    const drawn = await page.$$eval("#timeline li", (items) => items.map(({ dataset, textContent }) => ({ event: dataset.event, shown: dataset.shown, code: dataset.code, text: textContent })));
+    for (const { event, verdict: said } of report.messages[requirement]) {
+      const item = drawn.find((one) => one.event === event.eventId);
+      const body = report.messages.Untrusted.find((one) => one.event.eventId === event.eventId).body;
+      expect(`${requirement}, ${event.eventId} in the page`, [item?.shown, item?.code, item?.text.includes(body)], [String(said.shown), said.code ?? "", said.shown]);
+    }
+  }
+}
+
+async function tampering(page) {
+  console.log(bold("Tampering") + ", done to the recorded traffic\n");
+  for (const name of Object.keys(expected.tampering)) {
+    await page.click(`#tamper-${name}`);
+    await page.evaluate(async () => (await import("/demo/main.js")).demo.idle());
+  }
+  const outcomes = await page.evaluate(async () => (await import("/demo/main.js")).demo.outcomes);
+  const rows = Object.entries(expected.tampering).map(([name, { title, row, received, tombstone, recovered }]) => {
+    const outcome = outcomes[name];
+    const cells = requirements.map((requirement) => verdict(outcome.verdicts[requirement]));
+    const grave = outcome.explanation.tombstones[0]?.reason ?? null;
+    const good = [
+      expect(`tampering, ${name}`, cells, verdictsOf(row)),
+      expect(`tampering, ${name}, received`, outcome.received, received),
+      expect(`tampering, ${name}, tombstone`, grave, tombstone),
+      expect(`tampering, ${name}, recovered`, outcome.recovered, recovered),
+    ];
+    const end = grave !== null ? `discarded; tombstone: ${grave}` : outcome.recovered !== null ? `suspended; ${outcome.recovered} after a good answer` : "";
+    return [title, ...cells, end + mark(good.every(Boolean))];
+  });
+  print(["attempt", ...requirements, ""], rows);
+}
+
+async function reload(page, before) {
+  await page.click("#reopen");
+  await page.evaluate(async () => (await import("/demo/main.js")).demo.idle());
+  const status = await page.textContent("#status");
+  const said = await page.evaluate(() => document.getElementById("status")?.className);
+  if (expect("reopening", said, "status good")) console.log(bold("Reload") + `: ${status}`);
+
+  await page.reload();
+  await page.evaluate(async () => (await import("/demo/main.js")).demo.idle());
+  const after = await page.evaluate(async () => (await import("/demo/main.js")).demo.report());
+  if (expect("the page loaded again", after, before)) console.log(`${" ".repeat(8)}The page was loaded again: the same table and the same messages, from IndexedDB.\n`);
+}
+
+async function main() {
+  await Olm.init();
+  const server = await serveDemo(Number(process.env.PORT ?? 8137));
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROME ?? "/usr/bin/chromium",
+    headless: true,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+  try {
+    const page = await browser.newPage();
+    const requests = [];
+    page.on("request", (request) => requests.push(request.url()));
+    page.on("console", (message) => wrong.push(`the page printed: ${message.text()}`));
+    page.on("pageerror", (error) => wrong.push(`uncaught in the page: ${error}`));
+    await page.goto(`${server.origin}/`);
+    console.log();
+    const report = await play(page);
+    await messages(page, report);
+    await tampering(page);
+    await reload(page, report);
+    expect("requests to elsewhere", requests.filter((url) => !url.startsWith(`${server.origin}/`)), []);
+  } finally {
+    await browser.close();
+  }
+  for (const fault of wrong) console.error(`not as expected: ${fault}`);
+  if (wrong.length === 0) console.log("Everything is as expected.");
+  if (process.env.SERVE === "0" || wrong.length > 0) {
+    await server.close();
+    process.exit(wrong.length === 0 ? 0 : 1);
+  }
+  process.on("SIGINT", () => process.exit(0));
+  console.log(`\nThe page is at ${server.origin}/ until this is interrupted.`);
+}
+
+await main();
