@@ -71,7 +71,7 @@ func ParseAnswer(raw []byte, limits Limits) (*Answer, error) {
 		return nil, &AnswerError{Code: CodeBadAnswer}
 	}
 	if twice != "" {
-		return nil, &AnswerError{Code: CodeDuplicate, Member: twice}
+		return nil, &AnswerError{Code: CodeDuplicateMember, Member: twice}
 	}
 	for at, section := range sections {
 		if section == nil || string(section) == "null" {
@@ -187,7 +187,7 @@ func (r *reading) readKeys(section []byte, role Role) bool {
 		key := &of.keys[role]
 		if key.raw != nil && !key.refused {
 			key.refused = true
-			r.answer.problems.add(Problem{UserID: of.user, Key: role, Code: CodeDuplicate})
+			r.answer.problems.add(Problem{UserID: of.user, Key: role, Code: CodeDuplicateMember})
 		}
 		key.raw = value
 		return true
@@ -203,7 +203,7 @@ func (r *reading) readDevices(section []byte) bool {
 		problem := Problem{UserID: of.user}
 		switch {
 		case of.listed:
-			problem.Code = CodeDuplicate
+			problem.Code = CodeDuplicateMember
 		case !r.readDevicesOf(of, value, &problem):
 			problem.Code = CodeBadUserEntry
 		}
@@ -220,7 +220,7 @@ func (r *reading) readDevices(section []byte) bool {
 func (r *reading) readDevicesOf(of *answered, list []byte, problem *Problem) bool {
 	whole := eachMember(list, func(quoted, value []byte) bool {
 		if len(of.devices) >= min(r.limits.DevicesPerUser, maxDevices) || r.devices >= r.limits.Devices {
-			problem.Code = CodeTooMany
+			problem.Code = CodeTooManyDevices
 			return false
 		}
 		r.devices++
@@ -246,7 +246,7 @@ func (r *reading) finish() *Answer {
 			if last := len(kept) - 1; last >= 0 && kept[last].id == device.id {
 				if !kept[last].refused {
 					kept[last].refused = true
-					r.answer.problems.add(Problem{UserID: of.user, DeviceID: device.id, Code: CodeDuplicate})
+					r.answer.problems.add(Problem{UserID: of.user, DeviceID: device.id, Code: CodeDuplicateMember})
 				}
 				continue
 			}

@@ -37,8 +37,8 @@ func TestAnswerAsAWhole(t *testing.T) {
 		{"something behind it", `{}{}`, trust.CodeBadAnswer},
 		{"something behind members", `{"a":1}x`, trust.CodeBadAnswer},
 		{"T51: a byte order mark", "\uFEFF{}", trust.CodeBadAnswer},
-		{"T51: devices twice", `{"device_keys":{},"device_keys":{}}`, trust.CodeDuplicate},
-		{"T51: master keys twice, once with an escape", `{"master_keys":{},"\u006daster_keys":{}}`, trust.CodeDuplicate},
+		{"T51: devices twice", `{"device_keys":{},"device_keys":{}}`, trust.CodeDuplicateMember},
+		{"T51: master keys twice, once with an escape", `{"master_keys":{},"\u006daster_keys":{}}`, trust.CodeDuplicateMember},
 		{"too large", `{"x":"` + strings.Repeat("x", trust.DefaultLimits.Bytes) + `"}`, trust.CodeAnswerTooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -68,8 +68,8 @@ func TestAnswerInParts(t *testing.T) {
 		{"devices that are an array", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":[],"@b:x":{"PHONE"`}, []string{trust.CodeBadUserEntry, trust.CodeDeviceUserMismatch}, false},
 		{"devices that are null", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":null,"@b:x":{"PHONE"`}, []string{trust.CodeBadUserEntry, trust.CodeDeviceUserMismatch}, false},
 		{"devices that break off", [2]string{`{"PHONE":`, `{"X" {},"PHONE":`}, []string{trust.CodeBadUserEntry}, false},
-		{"a user twice", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":{},"@alice:example.org":{"PHONE"`}, []string{trust.CodeDuplicate}, false},
-		{"a user three times, spelt otherwise", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":{},"@alice:\u0065xample.org":{},"@alice:example.org":{"PHONE"`}, []string{trust.CodeDuplicate}, false},
+		{"a user twice", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":{},"@alice:example.org":{"PHONE"`}, []string{trust.CodeDuplicateMember}, false},
+		{"a user three times, spelt otherwise", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":{},"@alice:\u0065xample.org":{},"@alice:example.org":{"PHONE"`}, []string{trust.CodeDuplicateMember}, false},
 		{"master keys are an array", [2]string{`"master_keys":{`, `"master_keys":[],"x":{`}, []string{trust.CodeBadSection, trust.CodeIdentityIncomplete}, true},
 		{"failures is a number", [2]string{`"failures":{}`, `"failures":1`}, []string{trust.CodeBadSection}, true},
 		{"failures breaks off", [2]string{`"failures":{}`, `"failures":{"x"}`}, []string{trust.CodeBadSection}, true},
@@ -154,11 +154,11 @@ func TestTooMuch(t *testing.T) {
 		w.learn(mallory)
 		raw := bytes.Replace(w.kit.KeysQuery(mallory, zoe), []byte(`{"KNOWN":`), []byte(`{`+list(mallory.ID, 100_000)+`,"KNOWN":`), 1)
 		change := timed(t, w, raw, trust.DefaultLimits)
-		if got := codes(change); len(got) != 3 || got[2] != trust.CodeTooMany { // and Zoe's, whose checks nobody answered
+		if got := codes(change); len(got) != 3 || got[2] != trust.CodeTooManyDevices { // and Zoe's, whose checks nobody answered
 			t.Errorf("%v", got)
 		}
 		w.answer(raw, 0)
-		w.wantCodes(trust.CodeTooMany)
+		w.wantCodes(trust.CodeTooManyDevices)
 		w.device(known)
 		w.wantCross(phone, trust.CrossSignatureValid)
 	})
@@ -182,7 +182,7 @@ func TestTooMuch(t *testing.T) {
 		if last.Code != trust.CodeTooManyProblems || !strings.Contains(last.Message, "49050") {
 			t.Errorf("%+v", last)
 		}
-		if change.Problems[0].Code != trust.CodeTooMany { // named while the answer was taken apart: user 51
+		if change.Problems[0].Code != trust.CodeTooManyDevices { // named while the answer was taken apart: user 51
 			t.Errorf("%+v", change.Problems[0])
 		}
 	})

@@ -10,9 +10,9 @@ import (
 
 // Codes of an *AnswerError: nothing of the answer can be used.
 const (
-	CodeBadAnswer      = "bad_answer"       // not a JSON object, or cut off
-	CodeAnswerTooLarge = "answer_too_large" // more bytes than Limits.Bytes
-	CodeDuplicate      = "duplicate_member" // a name twice in one object; of an answer as a whole or of one user, device or key in it
+	CodeBadAnswer       = "bad_answer"       // not a JSON object, or cut off
+	CodeAnswerTooLarge  = "answer_too_large" // more bytes than Limits.Bytes
+	CodeDuplicateMember = "duplicate_member" // a name twice in one object; of an answer as a whole or of one user, device or key in it
 )
 
 // Codes of an *ApplicationError.
@@ -42,7 +42,7 @@ const (
 	CodeBadSection      = "bad_section"       // a member such as `device_keys` is not an object
 	CodeBadUserEntry    = "bad_user_entry"    // a user's entry in `device_keys` is not an object
 	CodeTooManyUsers    = "too_many_users"    // users beyond Limits.Users
-	CodeTooMany         = "too_many_devices"  // a user with more devices than Limits.DevicesPerUser
+	CodeTooManyDevices  = "too_many_devices"  // a user with more devices than Limits.DevicesPerUser
 	CodeTooManyProblems = "too_many_problems" // problems beyond Limits.Problems, which are only counted
 	CodeServerFailed    = "server_failed"     // the user's server is listed in `failures`
 	CodeStaleAnswer     = "stale_answer"      // an answer to a later request was applied before
@@ -75,7 +75,7 @@ func (e *AnswerError) Error() string {
 	switch e.Code {
 	case CodeAnswerTooLarge:
 		return "the answer is larger than is read: at most " + strconv.Itoa(e.Expected) + " bytes, got " + strconv.Itoa(e.Got)
-	case CodeDuplicate:
+	case CodeDuplicateMember:
 		return "the answer holds `" + e.Member + "` twice"
 	}
 	return "the answer is not a JSON object"
@@ -169,11 +169,11 @@ var explanations = map[string]string{
 	CodeBadSection:               "a member of the answer is not an object; it was passed over",
 	CodeBadUserEntry:             "the user's devices are not an object; the stored ones are kept",
 	CodeTooManyUsers:             "the answer lists more users than are read at once; the rest was passed over",
-	CodeTooMany:                  "the user has more devices than are accepted; the stored ones are kept",
+	CodeTooManyDevices:           "the user has more devices than are accepted; the stored ones are kept",
 	CodeServerFailed:             "the user's server could not be asked; nothing was changed",
 	CodeRecordMissing:            "the user is known and the stored row was not given; nothing was changed",
 	CodeStaleAnswer:              "a later answer for the user was applied before; nothing was changed",
-	CodeDuplicate:                "the name stands twice in its object; neither was taken",
+	CodeDuplicateMember:          "the name stands twice in its object; neither was taken",
 	CodeDeviceUserMismatch:       "the device names another user than the one it is listed under",
 	CodeDeviceIDMismatch:         "the device names another id than the one it is listed under",
 	CodeDeviceIDIsKey:            "the device id is a cross-signing key of the same user",

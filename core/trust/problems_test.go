@@ -134,7 +134,7 @@ var problemCases = []problemCase{
 	{name: "T49: 1,000 levels deep", code: signedjson.CodeTooDeep, device: true, spoil: resigned(testkit.Set("org.example.deep", deep(1000)))},
 	{name: "T49: 25,000 levels deep", code: signedjson.CodeTooDeep, device: true, spoil: onDevice(mark), replace: [2]string{marker, `"x":` + strings.Repeat("[", 25_000) + strings.Repeat("]", 25_000)}},
 	{name: "T49: a string of 10 MB", code: signedjson.CodeTooLarge, device: true, spoil: resigned(testkit.Set("org.example.long", strings.Repeat("x", 10<<20)))},
-	{name: "T49: listed twice", code: trust.CodeDuplicate, device: true, spoil: onDevice(mark), replace: [2]string{`"PHONE":{`, `"PHONE":{},"PH\u004fNE":{`}},
+	{name: "T49: listed twice", code: trust.CodeDuplicateMember, device: true, spoil: onDevice(mark), replace: [2]string{`"PHONE":{`, `"PHONE":{},"PH\u004fNE":{`}},
 
 	// Identities, spec 7.2.
 	{name: "scenario 149, T11: self-signing object with usage master", code: trust.CodeBadUsage, identity: trust.RoleSelfSigning, spoil: onKey("self_signing_keys", testkit.Set("usage", []string{"master"}))},
@@ -177,7 +177,7 @@ var problemCases = []problemCase{
 	}},
 	{name: "T51: case variant of a member of a key", code: signedjson.CodeCaseVariantMember, identity: trust.RoleMaster, spoil: onKey("master_keys", testkit.Set("Usage", []string{"self_signing"}))},
 	{name: "T51: duplicate member in a key", code: signedjson.CodeDuplicateMember, identity: trust.RoleMaster, spoil: onKey("master_keys", mark), replace: [2]string{marker, `"usage":["master"],` + marker}},
-	{name: "T49: key listed twice", code: trust.CodeDuplicate, identity: trust.RoleMaster, spoil: func(_ *world, user *testkit.User, _ *testkit.Device, object map[string]any) {},
+	{name: "T49: key listed twice", code: trust.CodeDuplicateMember, identity: trust.RoleMaster, spoil: func(_ *world, user *testkit.User, _ *testkit.Device, object map[string]any) {},
 		replace: [2]string{`"master_keys":{`, `"master_keys":{"@\u0061lice:example.org":{},`}},
 }
 
