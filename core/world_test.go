@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"sync/atomic"
 	"testing"
 
 	"knownsender/core"
@@ -13,6 +15,7 @@ import (
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
 	"knownsender/core/policy"
+	"knownsender/core/record"
 	"knownsender/core/sender"
 	"knownsender/core/store"
 	"knownsender/core/testkit"
@@ -23,15 +26,21 @@ const room = ids.RoomID("!room:example.org")
 
 // world is our own device with its machine, and other people who are real but for the network.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	kit     *testkit.Kit
 	me      *testkit.User
 	mine    *testkit.Device
-	rows    store.Store
+	rows    *store.Memory
 	machine *core.Machine
-	clock   int64
+	clock   *int64
 	heard   heard
 	policy  policy.TrustRequirement
+
+	// What the next open puts between the machine and the world.
+	wrap      func(store.Store) store.Store
+	verifier  keys.Verifier
+	listener  core.Listener
+	overruled bool // ClaimsMayOverruleDirect
 }
 
 // heard is what the machine told its listener.
@@ -39,19 +48,48 @@ type heard struct {
 	keys    []core.RoomKeyInfo
 	updates []core.SenderDataUpdate
 	reports []core.StoreReport
+	news    []core.PeerNews
 }
 
 func (h *heard) RoomKeysUpdated(k []core.RoomKeyInfo)        { h.keys = append(h.keys, k...) }
 func (h *heard) SenderDataUpdated(u []core.SenderDataUpdate) { h.updates = append(h.updates, u...) }
 func (h *heard) StoreReported(r core.StoreReport)            { h.reports = append(h.reports, r) }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, kit: testkit.New(t.Name()), rows: store.NewMemory(), clock: 1_700_000_000_000}
-	w.me = w.kit.User("@me:example.org")
-	w.mine = w.me.Device("MYDEVICE")
+	w := closedWorld(t)
 	w.open()
 	return w
+}
+
+// closedWorld is a world whose machine is not open yet.
+func closedWorld(t testing.TB) *world {
+	t.Helper()
+	clock := int64(1_700_000_000_000)
+	w := &world{t: t, kit: testkit.New(t.Name()), rows: store.NewMemory(), clock: &clock}
+	w.me = w.kit.User("@me:example.org")
+	w.mine = w.me.Device("MYDEVICE")
+	return w
+}
+
+// tab is a second tab: a machine of its own over the same rows.
+func (w *world) tab() *world {
+	w.t.Helper()
+	other := *w
+	other.heard, other.rows = heard{}, w.rows.Reopen()
+	other.open()
+	return &other
+}
+
+// alice is a person with a cross-signed phone.
+func (w *world) alice() (*testkit.User, *testkit.Device) { return w.person("@alice:example.org") }
+
+// mallory is another.
+func (w *world) mallory() (*testkit.User, *testkit.Device) { return w.person("@mallory:example.org") }
+
+func (w *world) person(id string) (*testkit.User, *testkit.Device) {
+	user := w.kit.User(id)
+	return user, user.Device("PHONE").CrossSigned()
 }
 
 func own(t testing.TB, user, device, ed25519, curve25519 string) trust.Own {
@@ -70,26 +108,36 @@ func own(t testing.TB, user, device, ed25519, curve25519 string) trust.Own {
 // open opens a machine over the world's rows, as a start of the client does.
 func (w *world) open() {
 	w.t.Helper()
-	machine, err := core.Open(context.Background(), core.Options{
-		Own:              own(w.t, w.me.ID, "MYDEVICE", w.mine.Ed25519(), w.mine.Curve25519()),
-		Store:            reopenable{w.rows},
-		Now:              func() int64 { w.clock++; return w.clock },
-		TrustRequirement: w.policy,
-		Listener:         &w.heard,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.machine = machine
-	if err := machine.Resume(context.Background()); err != nil {
+	if err := w.tryOpen(); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// reopenable keeps the rows when the machine closes.
-type reopenable struct{ store.Store }
-
-func (reopenable) Close() error { return nil }
+func (w *world) tryOpen() error {
+	var rows store.Store = w.rows.Reopen()
+	if w.wrap != nil {
+		rows = w.wrap(rows)
+	}
+	var listener core.Listener = &w.heard
+	if w.listener != nil {
+		listener = w.listener
+	}
+	clock := w.clock
+	machine, err := core.Open(context.Background(), core.Options{
+		Own:                     own(w.t, w.me.ID, "MYDEVICE", w.mine.Ed25519(), w.mine.Curve25519()),
+		Store:                   rows,
+		Verifier:                w.verifier,
+		Now:                     func() int64 { return atomic.AddInt64(clock, 1) },
+		TrustRequirement:        w.policy,
+		ClaimsMayOverruleDirect: w.overruled,
+		Listener:                listener,
+	})
+	if err != nil {
+		return err
+	}
+	w.machine = machine
+	return machine.Resume(context.Background())
+}
 
 // restart closes the machine and opens another over the same rows.
 func (w *world) restart() {
@@ -147,11 +195,7 @@ func (w *world) verifyMe() {
 	w.t.Helper()
 	w.mine.CrossSigned()
 	w.answer(w.me)
-	master, err := keys.ParseEd25519(w.me.Identity.Master.Public())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.machine.TrustOwnIdentity(context.Background(), master); err != nil {
+	if err := w.trustMe(); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -169,10 +213,34 @@ func (w *world) decrypt(raw []byte, under policy.TrustRequirement) (*core.Decryp
 	return event, err
 }
 
-// shown says under which of the four policies an event is shown: a letter each, as in `UL--`, or the code with which it is withheld.
-func (w *world) codes(raw []byte) [policy.Requirements]string {
+// verdicts is what the four policies say of an event, from Untrusted to Verified: shown, or the code with which it is withheld.
+type verdicts [policy.Requirements]string
+
+// hidden is the same code under every policy.
+func hidden(code string) verdicts { return verdicts{code, code, code, code} }
+
+// but is shown under Untrusted, withheld with code under the others.
+func but(code string) verdicts { return verdicts{"shown", code, code, code} }
+
+var (
+	shownToAll   = verdicts{"shown", "shown", "shown", "shown"}
+	shownUnsure  = verdicts{"shown", "shown", "shown", "unverified_identity"}
+	shownLegacy  = verdicts{"shown", "shown", "unsigned_device", "unsigned_device"}
+	legacyClaims = verdicts{"shown", "shown", "authenticity_not_guaranteed", "authenticity_not_guaranteed"}
+)
+
+// wantCodes asks the four policies.
+func (w *world) wantCodes(raw []byte, want verdicts) {
 	w.t.Helper()
-	var codes [policy.Requirements]string
+	if got := w.codes(raw); got != want {
+		w.t.Errorf("the policies say %v, want %v", got, want)
+	}
+}
+
+// codes asks the four policies.
+func (w *world) codes(raw []byte) verdicts {
+	w.t.Helper()
+	var codes verdicts
 	for r := range policy.TrustRequirement(policy.Requirements) {
 		if _, err := w.decrypt(raw, r); err != nil {
 			codes[r] = codeOf(w.t, err)
@@ -183,7 +251,7 @@ func (w *world) codes(raw []byte) [policy.Requirements]string {
 	return codes
 }
 
-func codeOf(t *testing.T, err error) string {
+func codeOf(t testing.TB, err error) string {
 	t.Helper()
 	var coded interface{ ErrorCode() string }
 	if !errors.As(err, &coded) {
@@ -193,7 +261,7 @@ func codeOf(t *testing.T, err error) string {
 }
 
 // body is the body of a decrypted message.
-func body(t *testing.T, event *core.DecryptedEvent) string {
+func body(t testing.TB, event *core.DecryptedEvent) string {
 	t.Helper()
 	var clear struct{ Content struct{ Body string } }
 	if err := json.Unmarshal(event.ClearEvent, &clear); err != nil {
@@ -203,7 +271,7 @@ func body(t *testing.T, event *core.DecryptedEvent) string {
 }
 
 // dump is everything in the store, for holding before against after.
-func dump(t *testing.T, rows store.Store) string {
+func dump(t testing.TB, rows store.Store) string {
 	t.Helper()
 	var out []byte
 	for _, table := range store.Tables() {
@@ -225,10 +293,105 @@ func dump(t *testing.T, rows store.Store) string {
 			query = query.Next(&page[len(page)-1])
 		}
 	}
-	return string(out)
+	counters, err := rows.Counters(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(counters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(append(out, text...))
 }
 
-func recorded(t *testing.T, name string, into any) []byte {
+// contents is dump without what a second writing of the same leaves behind: revisions.
+func contents(t testing.TB, rows store.Store) string {
+	return regexp.MustCompile(`"Rev":\d+`).ReplaceAllString(dump(t, rows), "")
+}
+
+// copies are the stored copies, as a start of the client finds them.
+func (w *world) copies() []*sender.Copy {
+	w.t.Helper()
+	var copies []*sender.Copy
+	for query := (store.Query{Table: store.Copies}); ; {
+		page, err := w.rows.Page(context.Background(), query)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for i := range page {
+			c, err := record.DecodeCopy(page[i])
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			copies = append(copies, c)
+		}
+		if len(page) < store.DefaultLimit {
+			return copies
+		}
+		query = query.Next(&page[len(page)-1])
+	}
+}
+
+// copy is the only stored copy.
+func (w *world) copy() *sender.Copy {
+	w.t.Helper()
+	copies := w.copies()
+	if len(copies) != 1 {
+		w.t.Fatalf("%d copies are stored", len(copies))
+	}
+	return copies[0]
+}
+
+// plant stores a copy as if an import, or an earlier version, had.
+func (w *world) plant(c *sender.Copy) {
+	w.t.Helper()
+	row := record.CopyRow(c)
+	batch := store.Batch{Counters: map[string]int64{"copies": 1}}
+	batch.Ops = []store.Op{{Table: row.Table, Key: row.Key, Value: row.Value, Index: row.Index}}
+	if err := w.rows.Commit(context.Background(), batch); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// claimed is a copy as an import makes it, from index on.
+func (w *world) claimed(from *testkit.Device, session *testkit.Outbound, index uint32) *sender.Copy {
+	w.t.Helper()
+	inbound, err := megolm.ParseExportedSessionKey(session.ExportedAt(index))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	curve, err := keys.ParseCurve25519(from.Curve25519())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ed25519, err := keys.ParseEd25519(from.Ed25519())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &sender.Copy{
+		CopyKey: sender.CopyKey{RoomID: room, SessionID: inbound.ID(), SenderKey: curve, Provenance: sender.Claimed},
+		Session: inbound, Ed25519: ed25519, HasEd25519: true, Legacy: true, ReceivedAt: 1,
+	}
+}
+
+// flush writes what is unwritten.
+func (w *world) flush() {
+	w.t.Helper()
+	if err := w.machine.Flush(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// trustMe declares our own identity to be ours.
+func (w *world) trustMe() error {
+	master, err := keys.ParseEd25519(w.me.Identity.Master.Public())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.machine.TrustOwnIdentity(context.Background(), master)
+}
+
+func recorded(t testing.TB, name string, into any) []byte {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", "recorded", filepath.FromSlash(name)))
 	if err != nil {
@@ -242,7 +405,7 @@ func recorded(t *testing.T, name string, into any) []byte {
 	return raw
 }
 
-func sessionID(t *testing.T, text string) megolm.SessionID {
+func sessionID(t testing.TB, text string) megolm.SessionID {
 	t.Helper()
 	id, err := megolm.ParseSessionID(text)
 	if err != nil {
