@@ -17,6 +17,8 @@ type Listener interface {
 	SenderDataUpdated([]SenderDataUpdate)
 	// StoreReported: something about the store that a host should know and that is no answer to a call.
 	StoreReported(StoreReport)
+	// PeersTold: what other tabs over the same store should hear.
+	PeersTold(PeerNews)
 }
 
 // RoomKeyInfo names a room key that arrived or became better, like matrix-sdk-crypto's.
@@ -41,6 +43,7 @@ type Cause string
 const (
 	BecauseKeysQuery    Cause = "keys_query"   // devices or identities were answered by the server
 	BecauseVerification Cause = "verification" // a user, or we ourselves, became verified
+	BecausePeer         Cause = "other_tab"    // another tab over the same store wrote it
 	BecauseRoomKey      Cause = "room_key"     // the same room key arrived again, or another tab knew more
 )
 
@@ -86,3 +89,4 @@ type silence struct{}
 func (silence) RoomKeysUpdated([]RoomKeyInfo)        {}
 func (silence) SenderDataUpdated([]SenderDataUpdate) {}
 func (silence) StoreReported(StoreReport)            {}
+func (silence) PeersTold(PeerNews)                   {}

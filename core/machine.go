@@ -5,6 +5,7 @@ import (
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/policy"
 	"knownsender/core/sender"
 	"knownsender/core/store"
@@ -27,6 +28,12 @@ type Options struct {
 	ClaimsMayOverruleDirect bool
 	// Listener hears of changes; nil: nobody does.
 	Listener Listener
+	// Fetcher sends the lanes' requests; nil: the host does, see OutgoingRequests.
+	Fetcher lane.Fetcher
+	// Spawn runs a function by itself; nil: in a goroutine.
+	Spawn func(func())
+	// Jitter gives random numbers from 0 up to but not 1; nil: the library's.
+	Jitter func() float64
 }
 
 // Machine tells who sent every room key, keeps that with the key, and decides what may be shown.
@@ -41,6 +48,8 @@ type Machine struct {
 	shelf   *shelf
 	checks  []keys.Check // scratch of the synchronous path
 	pending pending      // re-judging that an earlier run did not finish
+	lanes   lanes
+	company bool // other tabs are open over the same store
 
 	requirement   policy.TrustRequirement
 	claimsMayRule bool
@@ -69,6 +78,7 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 		trust:         trust.NewIndex(options.Own),
 		finder:        sender.NewFinder(),
 		shelf:         newShelf(),
+		lanes:         newLanes(&options),
 		requirement:   options.TrustRequirement,
 		claimsMayRule: options.ClaimsMayOverruleDirect,
 		quarantined:   map[string]bool{},

@@ -150,6 +150,7 @@ func (m *Machine) learnOnly(ctx context.Context, users []ids.UserID, because Cau
 			for user := range change.Records {
 				m.revs[user] = rows.revs[user] + 1
 			}
+			m.tellPeers(PeerNews{Users: slices.Sorted(maps.Keys(change.Records))})
 			return change, job, nil
 		}
 		if _, conflict := clash(err); !conflict || clashes == maxClashes {
@@ -176,6 +177,10 @@ type KeysQueryRequest struct {
 func (m *Machine) QueryKeysForUsers(users []ids.UserID) KeysQueryRequest {
 	m.turn.Lock()
 	defer m.leave()
+	return m.beginRequest(users)
+}
+
+func (m *Machine) beginRequest(users []ids.UserID) KeysQueryRequest {
 	query := m.trust.BeginQuery(users)
 	m.queries[query.ID] = query
 	return KeysQueryRequest{ID: query.ID, Users: query.Users}
@@ -216,6 +221,16 @@ func (m *Machine) ReceiveKeysQueryResponse(ctx context.Context, raw []byte, requ
 		}
 		sequence = query.Sequence
 	}
+	result, err := m.applyAnswer(ctx, raw, sequence)
+	if result != nil {
+		delete(m.queries, request)
+		m.sent(request)
+	}
+	return result, err
+}
+
+// applyAnswer is ReceiveKeysQueryResponse for a request that is known by its number, 0 for none.
+func (m *Machine) applyAnswer(ctx context.Context, raw []byte, sequence trust.Sequence) (*KeysQueryResult, error) {
 	answer, err := trust.ParseAnswer(raw, trust.DefaultLimits)
 	if err != nil {
 		return nil, err
@@ -249,7 +264,6 @@ func (m *Machine) ReceiveKeysQueryResponse(ctx context.Context, raw []byte, requ
 	if change == nil {
 		return nil, err
 	}
-	delete(m.queries, request)
 	return &KeysQueryResult{Change: change, RoomKeys: judged}, err
 }
 
@@ -259,6 +273,11 @@ func (m *Machine) ReceiveDeviceLists(ctx context.Context, changed, left []ids.Us
 	m.turn.Lock()
 	defer m.leave()
 	changed, left = userIDs(changed), userIDs(left)
+	if m.lanes.fetcher != nil {
+		for _, user := range changed {
+			m.lanes.news[user] = true // the next pass of the retry lane sees whether anything of theirs waits
+		}
+	}
 	_, _, err := m.learn(ctx, slices.Concat(changed, left, []ids.UserID{}), BecauseKeysQuery, func(rows people) (*trust.Change, error) {
 		return m.trust.MarkOutdated(changed, left, rows.records)
 	})

@@ -2,6 +2,7 @@ package core
 
 import (
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/sender"
 )
 
@@ -38,6 +39,9 @@ type Receipt struct {
 // Reception is the answer of ReceiveRoomKeys.
 type Reception struct {
 	Receipts []Receipt // one per event, in order
+
+	questions []*lane.Question
+	entered   []sender.CopyKey // the copies in the slow lane
 }
 
 // ReceiveRoomKeys takes room keys in that the host's own Olm decrypted. It is synchronous: when it returns, the sender data of every key are
@@ -52,6 +56,9 @@ func (m *Machine) ReceiveRoomKeys(events []sender.DecryptedOlmEvent) *Reception 
 	now := m.now()
 	for i := range events {
 		r.Receipts[i] = m.receive(&events[i], now)
+		if r.Receipts[i].Lane == Slow {
+			m.lanes.enter(r, r.Receipts[i].Copy)
+		}
 	}
 	return r
 }
@@ -101,10 +108,14 @@ type Settled struct {
 	Known bool
 }
 
-// Settled says what is known by now of the senders of a reception's keys. Call it when they are durable.
+// Settled says what is known by now of the senders of a reception's keys, without waiting for anything.
 func (m *Machine) Settled(r *Reception) []Settled {
 	m.turn.Lock()
 	defer m.leave()
+	return m.settled(r)
+}
+
+func (m *Machine) settled(r *Reception) []Settled {
 	var settled []Settled
 	for i := range r.Receipts {
 		c := r.Receipts[i].Copy

@@ -85,6 +85,14 @@ func (s *shelf) find(name sessionName) *session {
 	return found
 }
 
+// copy returns the copy of that key if it is in memory.
+func (s *shelf) copy(key sender.CopyKey) *shelved {
+	if in := s.find(nameOf(key)); in != nil {
+		return in.find(key)
+	}
+	return nil
+}
+
 // session returns the session, empty and incomplete if nothing of it is in memory.
 func (s *shelf) session(name sessionName) *session {
 	if found := s.find(name); found != nil {

@@ -13,6 +13,7 @@ import (
 	"knownsender/core"
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 	"knownsender/core/policy"
 	"knownsender/core/record"
@@ -40,6 +41,7 @@ type world struct {
 	wrap      func(store.Store) store.Store
 	verifier  keys.Verifier
 	listener  core.Listener
+	fetcher   lane.Fetcher
 	overruled bool // ClaimsMayOverruleDirect
 }
 
@@ -48,7 +50,7 @@ type heard struct {
 	keys    []core.RoomKeyInfo
 	updates []core.SenderDataUpdate
 	reports []core.StoreReport
-	news    []core.PeerNews
+	told    func(core.PeerNews)
 }
 
 func (h *heard) RoomKeysUpdated(k []core.RoomKeyInfo)        { h.keys = append(h.keys, k...) }
@@ -131,6 +133,7 @@ func (w *world) tryOpen() error {
 		TrustRequirement:        w.policy,
 		ClaimsMayOverruleDirect: w.overruled,
 		Listener:                listener,
+		Fetcher:                 w.fetcher,
 	})
 	if err != nil {
 		return err

@@ -186,7 +186,11 @@ func (in *session) wrote(t *sender.Tombstone) {
 func (m *Machine) announce(written []writtenCopy) {
 	var fresh []RoomKeyInfo
 	var updates []SenderDataUpdate
+	var news PeerNews
 	for _, c := range written {
+		if m.company {
+			news.Copies = append(news.Copies, c.after.CopyKey)
+		}
 		if c.before == nil || c.after.Session.FirstKnownIndex() < c.before.Session.FirstKnownIndex() {
 			fresh = append(fresh, RoomKeyInfo{c.after.RoomID, c.after.SessionID, c.after.SenderKey})
 		}
@@ -202,6 +206,7 @@ func (m *Machine) announce(written []writtenCopy) {
 	if len(updates) > 0 {
 		m.untold = append(m.untold, func(l Listener) { l.SenderDataUpdated(updates) })
 	}
+	m.tellPeers(news)
 }
 
 // reconcile reads the rows that were not as expected and joins the shelf with them.

@@ -37,3 +37,7 @@ func (a announcer) StoreReported(r core.StoreReport) {
 		return text(text(text(dst, "code", r.Code), "table", string(r.Table)), "message", r.Message)
 	}))
 }
+
+func (a announcer) PeersTold(news core.PeerNews) {
+	a.host.Emit("peers_told", appendPeerNews(nil, &news))
+}

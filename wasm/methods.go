@@ -10,6 +10,7 @@ import (
 	"knownsender/core"
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 	"knownsender/core/policy"
 	"knownsender/core/sender"
@@ -24,20 +25,23 @@ import (
 type program struct {
 	host       *jsbridge.Host
 	machine    *core.Machine
-	receptions map[string]*core.Reception // waiting for storeRoomKeys
+	receptions map[string]*core.Reception // waiting for settleRoomKeys
 	last       int
+	closed     bool
+	timer      chan struct{} // holds one wish that the retry lane look at the time again
 }
 
 // register lists every method JavaScript may call: door.Sync for those that cannot wait, door.Async for those that may. Arguments are
 // parsed here, at the edge: nothing behind this file takes a bare string.
 func register(door *jsbridge.Door, host *jsbridge.Host) {
-	p := &program{host: host, receptions: map[string]*core.Reception{}}
+	p := &program{host: host, receptions: map[string]*core.Reception{}, timer: make(chan struct{}, 1)}
 
 	door.Async("open", p.open)
 	door.Async("close", p.opened(0, p.close))
 
 	door.Sync("receiveRoomKeys", p.receiveRoomKeys)
-	door.Async("storeRoomKeys", p.opened(1, p.storeRoomKeys))
+	door.Async("storeRoomKeys", p.opened(0, p.storeRoomKeys))
+	door.Async("settleRoomKeys", p.opened(1, p.settleRoomKeys))
 	door.Async("receiveRoomKeysWithheld", p.opened(-1, p.receiveRoomKeysWithheld))
 
 	door.Sync("queryKeysForUsers", p.openedNow(-1, p.queryKeysForUsers))
@@ -45,6 +49,14 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 	door.Async("receiveKeysQueryResponse", p.opened(2, p.receiveKeysQueryResponse))
 	door.Async("receiveDeviceLists", p.opened(-1, p.receiveDeviceLists))
 	door.Async("updateTrackedUsers", p.opened(-1, p.updateTrackedUsers))
+	door.Async("markAllTrackedUsersAsDirty", p.opened(0, p.markAllTrackedUsersAsDirty))
+	door.Sync("outgoingRequests", p.openedNow(0, p.outgoingRequests))
+	door.Async("markRequestAsSent", p.opened(2, p.markRequestAsSent))
+
+	door.Sync("lanes", p.openedNow(1, p.lanesAre))
+	door.Sync("laneCounts", p.openedNow(0, p.laneCounts))
+	door.Sync("meetPeers", p.openedNow(0, p.meetPeers))
+	door.Async("hearPeers", p.opened(1, p.hearPeers))
 
 	door.Async("trustOwnIdentity", p.opened(1, p.trustOwnIdentity))
 	door.Async("withdrawVerification", p.opened(1, p.withdrawVerification))
@@ -128,6 +140,7 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 			return nil, err
 		}
 	}
+	var fetcher lane.Fetcher
 	machine, err := core.Open(ctx, core.Options{
 		Own:                     own,
 		Store:                   rows,
@@ -136,18 +149,20 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 		TrustRequirement:        requirement,
 		ClaimsMayOverruleDirect: string(args[6]) == "true",
 		Listener:                announcer{p.host},
+		Fetcher:                 fetcher,
 	})
 	if err != nil {
 		_ = rows.Close()
 		return nil, err
 	}
 	p.machine = machine
-	// What an earlier run learned but did not get to the end of judging. Nobody waits for it; the next start tries again.
-	go func() { _ = machine.Resume(context.Background()) }()
+	go p.runLanes()
 	return []byte("{}"), nil
 }
 
 func (p *program) close(ctx context.Context, _ [][]byte) ([]byte, error) {
+	p.closed = true
+	defer p.wake()
 	return []byte("{}"), p.machine.Close(ctx)
 }
 
@@ -175,16 +190,22 @@ func (p *program) receiveRoomKeys(args [][]byte) ([]byte, error) {
 	}), nil
 }
 
-func (p *program) storeRoomKeys(ctx context.Context, args [][]byte) ([]byte, error) {
+func (p *program) storeRoomKeys(ctx context.Context, _ [][]byte) ([]byte, error) {
+	return []byte("{}"), p.machine.Flush(ctx)
+}
+
+// settleRoomKeys takes the id of a reception whose keys are stored, waits for the slow lane, and lets go of the reception.
+func (p *program) settleRoomKeys(ctx context.Context, args [][]byte) ([]byte, error) {
 	reception := p.receptions[string(args[0])]
 	if reception == nil {
 		return nil, &core.RequestError{ID: string(args[0])}
 	}
 	delete(p.receptions, string(args[0]))
-	if err := p.machine.Flush(ctx); err != nil {
+	settled, err := p.machine.Settle(ctx, reception)
+	p.wake() // what still waits has a time now
+	if err != nil {
 		return nil, err
 	}
-	settled := p.machine.Settled(reception)
 	return array(nil, len(settled), func(dst []byte, i int) []byte { return appendSettled(dst, &settled[i]) }), nil
 }
 
@@ -205,15 +226,7 @@ func (p *program) queryKeysForUsers(args [][]byte) ([]byte, error) {
 		return nil, err
 	}
 	request := p.machine.QueryKeysForUsers(users)
-	body := object(nil, func(dst []byte) []byte {
-		return object(name(dst, "device_keys"), func(dst []byte) []byte {
-			for _, user := range request.Users {
-				dst = append(name(dst, string(user)), "[]"...)
-			}
-			return dst
-		})
-	})
-	return object(nil, func(dst []byte) []byte { return text(text(dst, "id", request.ID), "body", string(body)) }), nil
+	return appendRequest(nil, &request), nil
 }
 
 func (p *program) outdatedUsers([][]byte) ([]byte, error) {

@@ -1,6 +1,10 @@
 package lane
 
-import "knownsender/core/ids"
+import (
+	"slices"
+
+	"knownsender/core/ids"
+)
 
 // UsersPerRequest is the most users one /keys/query may name.
 const UsersPerRequest = 250
@@ -70,6 +74,19 @@ func (q *Questions) Take() []*Question {
 func (q *Questions) Answered(taken []*Question) {
 	for _, question := range taken {
 		delete(q.asked, question.User)
+		close(question.Done)
+	}
+}
+
+// AnsweredElsewhere lets go of those who wait for users whom another tab has asked about.
+func (q *Questions) AnsweredElsewhere(users []ids.UserID) {
+	for _, user := range users {
+		question := q.waiting[user]
+		if question == nil {
+			continue
+		}
+		delete(q.waiting, user)
+		q.order = slices.DeleteFunc(q.order, func(other ids.UserID) bool { return other == user })
 		close(question.Done)
 	}
 }

@@ -69,7 +69,7 @@ func copyIndex(c *sender.Copy, key store.Key) []store.IndexEntry {
 	case c.Waiting():
 		return []store.IndexEntry{
 			{Name: store.IndexWaiting, Value: store.Key{string(c.OlmUser), key[2]}},
-			{Name: store.IndexDue, Value: store.Key{dueName(c.Schedule.Next), string(c.OlmUser)}},
+			{Name: store.IndexDue, Value: store.Key{DueName(c.Schedule.Next), string(c.OlmUser)}},
 		}
 	case c.Current.Kind == sender.VerificationViolation || c.Current.Kind == sender.SenderUnverified:
 		return []store.IndexEntry{{Name: store.IndexOwner, Value: store.Key{string(c.Current.UserID), c.Current.MasterKey.String()}}}
@@ -77,9 +77,9 @@ func copyIndex(c *sender.Copy, key store.Key) []store.IndexEntry {
 	return nil
 }
 
-// dueName is a time as the index has it: whole seconds in twelve hexadecimal digits, so that order by text is order by time. What one user is
+// DueName is a time as the index has it: whole seconds in twelve hexadecimal digits, so that order by text is order by time. What one user is
 // waited for in one second lies together, and a reader can pass over it in one step.
-func dueName(next int64) string {
+func DueName(next int64) string {
 	seconds := uint64(max(next, 0)) / 1000
 	var b [12]byte
 	for i := range b {

@@ -158,9 +158,15 @@ export class OlmMachine {
     for (const event of events as readonly unknown[]) args.push(...roomKeyArguments(event));
     const { id, receipts } = parse<Answers["received"]>(this.#engine.syncText("receiveRoomKeys", args));
     // Writing begins when the caller's turn ends: the receipts come first, and calls of one turn share a transaction.
-    const written = Promise.resolve().then(() => this.#engine.callText("storeRoomKeys", [id]));
-    const stored = written.then(() => undefined);
-    const settled = written.then((json) => parse<SettledRoomKey[]>(json));
+    const stored = Promise.resolve().then(async () => void (await this.#engine.callText("storeRoomKeys", [])));
+    const settle = (): Promise<string> => this.#engine.callText("settleRoomKeys", [id]);
+    const settled = stored.then(
+      async () => parse<SettledRoomKey[]>(await settle()),
+      async (thrown: unknown) => {
+        await settle().catch(() => undefined); // the program lets go of the reception in any case
+        throw thrown;
+      },
+    );
     settled.catch(() => undefined); // `stored` rejects with the same; one report of what nobody handles is enough
     return { receipts, stored, settled };
   }
@@ -446,13 +452,14 @@ function storeReport(event: IdbEvent): StoreReport {
 
 /** Sender, sender key and payload of an item. What is not there, or of the wrong type, is empty: the gate refuses it under its name. */
 function roomKeyArguments(event: unknown): [sender: string, senderKey: string, payload: string] {
-  try {
-    if (!isObject(event)) return ["", "", ""];
-    const payload = member(event, "payload");
-    return [textOrEmpty(member(event, "sender")), textOrEmpty(member(event, "senderKey")), typeof payload === "string" || isObject(payload) ? jsonText(payload) : ""];
-  } catch {
-    return ["", "", ""]; // a getter that throws, a cycle: the item costs only itself
-  }
+  const read = (name: string, as: (value: unknown) => string): string => {
+    try {
+      return isObject(event) ? as(member(event, name)) : "";
+    } catch {
+      return ""; // a getter that throws, a cycle: the item costs only itself
+    }
+  };
+  return [read("sender", textOrEmpty), read("senderKey", textOrEmpty), read("payload", (value) => (isObject(value) ? jsonText(value) : textOrEmpty(value)))];
 }
 
 function textOrEmpty(value: unknown): string {

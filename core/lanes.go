@@ -1,0 +1,430 @@
+package core
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"knownsender/core/ids"
+	"knownsender/core/lane"
+	"knownsender/core/record"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+)
+
+// The slow and the retry lane. What they share is one list of questions: whoever waits for a sender asks there, and few requests take many
+// questions along.
+//
+//	R  a room key is received and its sender is not known: the question is asked at once, the key is stored first (Flush)
+//	S  Settle sends what has been asked, waits until it is answered or the budget is over, and hands what still waits to the schedule
+//	T  Retry, on a timer: copies that are due, fairly among users, ask again (one pass at a time)
+//	U  an answer arrives: trust learns of it and judges again, by index, what it bears on; so S and T only look whether anything still waits
+//	V  in vain: the schedule of what still waits moves on
+//
+// None of them holds anything across a wait that a sync loop would want.
+
+// budget is how long the slow lane waits for an answer, and how long a request may take.
+const budget = 10 * time.Second
+
+// maxRequests is how many requests may be under way at once: one that hangs must not keep the others from being sent.
+const maxRequests = 4
+
+// lanes is what the two lanes remember. Nothing in it is needed to survive a restart: the schedules lie with the copies.
+type lanes struct {
+	fetcher   lane.Fetcher // nil: the host makes the requests, see OutgoingRequests
+	spawn     func(func())
+	jitter    func() float64
+	questions *lane.Questions
+	requests  int                          // under way
+	outgoing  []outgoing                   // handed to a host that makes the requests itself
+	quiet     int64                        // the server wants to be left alone until then
+	busy      map[sender.CopyKey]int       // in the slow lane; the retry lane lets go of them (scenario 73)
+	vain      map[ids.UserID]int64         // when users were last asked about and copies of theirs still waited
+	news      map[ids.UserID]bool          // whose device lists have changed
+	lists     map[ids.UserID]lane.Schedule // of followed users whose outdated lists were asked for in vain
+	nudged    int64                        // when everything was last made due; 0 when that has been dealt with
+	cursor    store.Query                  // how far dealing with it has got
+	retrying  bool
+	follows   bool // another tab runs the lanes
+	paused    bool // no connection, or the page is asleep
+}
+
+// maxVain bounds the memory of users asked about in vain. Forgetting one costs a question too many.
+const maxVain = 16384
+
+func newLanes(options *Options) lanes {
+	l := lanes{
+		fetcher: options.Fetcher, spawn: options.Spawn, jitter: options.Jitter,
+		questions: lane.NewQuestions(), busy: map[sender.CopyKey]int{}, vain: map[ids.UserID]int64{}, news: map[ids.UserID]bool{},
+		lists: map[ids.UserID]lane.Schedule{},
+	}
+	if l.spawn == nil {
+		l.spawn = func(f func()) { go f() }
+	}
+	if l.jitter == nil {
+		l.jitter = rand.Float64
+	}
+	return l
+}
+
+// enter is step R: the copy waits in the slow lane until Settle lets go of it.
+func (l *lanes) enter(r *Reception, c *sender.Copy) {
+	r.questions = append(r.questions, l.questions.Ask(c.OlmUser))
+	r.entered = append(r.entered, c.CopyKey)
+	l.busy[c.CopyKey]++
+}
+
+func (l *lanes) leave(r *Reception) {
+	for _, key := range r.entered {
+		if l.busy[key]--; l.busy[key] <= 0 {
+			delete(l.busy, key)
+		}
+	}
+	r.entered = nil
+}
+
+// Settle is step S: it sends what has been asked and waits, at most ten seconds, for the senders of a reception's keys. What still waits then
+// is handed to the retry lane. Call it when the keys are durable; the sync loop need not wait for it. The error is the store's, and then the
+// schedule is as before: due.
+func (m *Machine) Settle(ctx context.Context, r *Reception) ([]Settled, error) {
+	m.turn.Lock()
+	defer m.leave()
+	defer m.lanes.leave(r)
+	if m.lanes.fetcher != nil && !m.lanes.paused {
+		if m.lanes.follows {
+			m.tellPeers(PeerNews{Asked: usersOf(r.questions)})
+			m.tell()
+		}
+		m.dispatch()
+		m.await(ctx, r.questions)
+	}
+	var still []*shelved
+	for _, key := range r.entered {
+		if there := m.shelf.copy(key); there != nil && there.copy.Waiting() {
+			still = append(still, there)
+		}
+	}
+	err := m.inVain(context.WithoutCancel(ctx), still) // who no longer waits has still handed the rest over
+	return m.settled(r), err
+}
+
+// await waits for questions to be answered, or for the budget to be over.
+func (m *Machine) await(ctx context.Context, questions []*lane.Question) {
+	if len(questions) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	m.turn.give(func() {
+		for _, question := range questions {
+			select {
+			case <-question.Done:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// dispatch sends requests for what has been asked, as many as may be under way.
+func (m *Machine) dispatch() {
+	l := &m.lanes
+	for !m.closed && l.fetcher != nil && !l.follows && !l.paused && m.now() >= l.quiet && l.requests < maxRequests {
+		taken := l.questions.Take()
+		if len(taken) == 0 {
+			return
+		}
+		l.requests++
+		l.spawn(func() { m.request(taken) })
+	}
+}
+
+// request is one request from beginning to end, step U included.
+func (m *Machine) request(taken []*lane.Question) {
+	m.turn.Lock()
+	defer m.leave()
+	ctx, cancel := context.WithTimeout(context.Background(), budget)
+	defer cancel()
+	users := usersOf(taken)
+	query := m.trust.BeginQuery(users)
+	var body []byte
+	var err error
+	m.turn.give(func() { body, err = m.lanes.fetcher.KeysQuery(ctx, query.Users) })
+	if err == nil {
+		_, err = m.applyAnswer(context.Background(), body, query.Sequence)
+	}
+	if refused, ok := err.(*lane.FetchError); ok && refused.Code == lane.CodeRateLimited {
+		m.lanes.quiet = max(m.lanes.quiet, m.now()+min(max(refused.RetryAfter, 1000), lane.MaxDelay.Milliseconds()))
+	}
+	m.lanes.requests--
+	m.answered(taken)
+	m.dispatch()
+}
+
+// answered lets go of those who wait for the questions, here and in other tabs.
+func (m *Machine) answered(taken []*lane.Question) {
+	m.lanes.questions.Answered(taken)
+	m.tellPeers(PeerNews{Answered: usersOf(taken)})
+}
+
+func usersOf(questions []*lane.Question) []ids.UserID {
+	users := make([]ids.UserID, len(questions))
+	for i, question := range questions {
+		users[i] = question.User
+	}
+	return users
+}
+
+// inVain is step V: copies that still wait get their next time, all of one user the same, so that they lie together in the index.
+func (m *Machine) inVain(ctx context.Context, still []*shelved) error {
+	l := &m.lanes
+	if len(still) == 0 || l.fetcher == nil || l.paused || l.follows {
+		return nil // nobody was asked, or not by us
+	}
+	now := m.now()
+	jitter := map[ids.UserID]float64{}
+	for _, there := range still {
+		user := there.copy.OlmUser
+		if _, has := jitter[user]; !has {
+			jitter[user] = l.jitter()
+			l.rememberVain(user, now)
+		}
+		there.copy = there.copy.Rescheduled(there.copy.Schedule.After(now, l.quiet, jitter[user]))
+		m.shelf.queue(m.shelf.session(nameOf(there.copy.CopyKey)))
+	}
+	return m.flush(ctx)
+}
+
+func (l *lanes) rememberVain(user ids.UserID, now int64) {
+	if len(l.vain) >= maxVain {
+		clear(l.vain)
+	}
+	l.vain[user] = now
+}
+
+// Limits of one pass of the retry lane, so that it is over in milliseconds however much is due.
+const (
+	retryCopies  = 256 // copies in one pass
+	retryPerUser = 64  // copies of one user of one second's schedule
+	// retryPause is the least time between two passes that find nothing to do, and what passes for "soon".
+	retryPause = time.Second
+)
+
+// Retry is step T: one pass over what is due. It returns when to call again, in milliseconds since 1970. A pass while another is under way does
+// nothing. The error is the store's; the next pass tries again.
+func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
+	m.turn.Lock()
+	defer m.leave()
+	l := &m.lanes
+	now := m.now()
+	soon := now + retryPause.Milliseconds()
+	switch {
+	case m.closed:
+		return soon, errClosed()
+	case l.retrying || l.follows || l.paused || l.fetcher == nil:
+		return now + lane.MaxDelay.Milliseconds(), nil
+	case now < l.quiet:
+		return l.quiet, nil
+	}
+	l.retrying = true
+	defer func() { l.retrying = false }()
+
+	due, more, err := m.due(ctx, now)
+	if err != nil {
+		return soon, err
+	}
+	questions, err := m.questionsFor(ctx, due)
+	if err != nil {
+		return soon, err
+	}
+	m.dispatch()
+	m.await(ctx, questions)
+	lists := m.listsInVain(questions)
+	still := due[:0]
+	for _, there := range due {
+		if !there.gone && there.copy.Waiting() {
+			still = append(still, there)
+		}
+	}
+	if err := m.inVain(ctx, still); err != nil {
+		return soon, err
+	}
+	if more {
+		return m.now(), nil
+	}
+	first, err := m.firstDue(ctx)
+	if err != nil {
+		return soon, err
+	}
+	return max(min(first, lists), soon), nil
+}
+
+// listsInVain notes which of the device lists asked for are still outdated, and returns when the first is to be asked for again.
+func (m *Machine) listsInVain(asked []*lane.Question) int64 {
+	l, now := &m.lanes, m.now()
+	for _, question := range asked {
+		if m.trust.Tracked(question.User) && m.trust.DeviceListOutdated(question.User) {
+			l.lists[question.User] = l.lists[question.User].After(now, l.quiet, l.jitter())
+		} else {
+			delete(l.lists, question.User)
+		}
+	}
+	next := now + lane.MaxDelay.Milliseconds()
+	for _, schedule := range l.lists {
+		next = min(next, schedule.Next)
+	}
+	return next
+}
+
+// questionsFor asks about the users of due copies, about followed users whose lists are outdated, and about waited-for users of whom there is
+// news. A user who was asked about since a copy became due is not asked about again for that copy: it only moves on.
+func (m *Machine) questionsFor(ctx context.Context, due []*shelved) ([]*lane.Question, error) {
+	l := &m.lanes
+	var questions []*lane.Question
+	ask := func(user ids.UserID) { questions = append(questions, l.questions.Ask(user)) }
+	asked := map[ids.UserID]bool{}
+	for _, there := range due {
+		user := there.copy.OlmUser
+		if at, vainly := l.vain[user]; !asked[user] && (!vainly || at < max(there.copy.Schedule.Next, l.nudged)) {
+			asked[user] = true
+			ask(user)
+		}
+	}
+	for _, user := range m.trust.Outdated() {
+		if !asked[user] && (l.lists[user].Due(m.now()) || l.news[user]) {
+			asked[user] = true
+			ask(user)
+		}
+	}
+	for user := range l.news {
+		delete(l.news, user)
+		if asked[user] {
+			continue
+		}
+		waiting, err := m.store.Page(ctx, store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{string(user)}, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(waiting) > 0 {
+			ask(user)
+		}
+	}
+	return questions, nil
+}
+
+// due reads the copies to be asked about, earliest first, and says whether there are more. Of what one user has in one second's schedule it
+// takes some and passes over the rest, so that nobody's thousand keys keep another's one waiting (T50).
+func (m *Machine) due(ctx context.Context, now int64) (due []*shelved, more bool, err error) {
+	l := &m.lanes
+	query := store.Query{Table: store.Copies, Index: store.IndexDue, Limit: retryCopies}
+	if l.nudged != 0 {
+		query = l.cursor
+	}
+	// Only what a wrong clock has put further ahead than any delay lies behind here, and is due again.
+	far := store.Key{record.DueName(now + lane.MaxDelay.Milliseconds() + 1000)}
+	for beyond := false; ; {
+		rows, err := m.store.Page(ctx, query)
+		if err != nil {
+			return nil, false, err
+		}
+		jumped, run := false, 0
+		for i := range rows {
+			place := rows[i].Entry(store.IndexDue)
+			if next, _, ok := record.ParseDue(place); ok && l.nudged == 0 && !(lane.Schedule{Next: next}).Due(now) {
+				if beyond {
+					return due, more, nil
+				}
+				query.AfterIndex, query.After = far, nil
+				beyond, jumped = true, true
+				break
+			}
+			if run++; i == 0 || !place.Equal(rows[i-1].Entry(store.IndexDue)) {
+				run = 1
+			}
+			if run > retryPerUser {
+				query.AfterIndex, query.After = place, lastKey
+				more, jumped = true, true
+				break
+			}
+			query = query.Next(&rows[i])
+			if there := m.take(&rows[i]); there != nil && m.isDue(there, now) {
+				due = append(due, there)
+			}
+			if len(due) == retryCopies {
+				l.cursor = query
+				return due, true, nil
+			}
+		}
+		if !jumped && len(rows) < retryCopies {
+			l.nudged = 0
+			return due, more, nil
+		}
+	}
+}
+
+// isDue says whether a copy is due by what is known here: it may have moved while the page was read, the slow lane may have it, and what
+// everything was made due for may have been asked since.
+func (m *Machine) isDue(there *shelved, now int64) bool {
+	l, c := &m.lanes, there.copy
+	if there.gone || !c.Waiting() || l.busy[c.CopyKey] != 0 {
+		return false
+	}
+	return c.Schedule.Due(now) || l.nudged != 0 && l.vain[c.OlmUser] < l.nudged
+}
+
+// lastKey is behind every key of a copy.
+var lastKey = store.Key{"\uffff"}
+
+// firstDue is when the earliest copy is due.
+func (m *Machine) firstDue(ctx context.Context) (int64, error) {
+	rows, err := m.store.Page(ctx, store.Query{Table: store.Copies, Index: store.IndexDue, Limit: 1})
+	if err != nil || len(rows) == 0 {
+		return m.now() + lane.MaxDelay.Milliseconds(), err
+	}
+	next, _, _ := record.ParseDue(rows[0].Entry(store.IndexDue))
+	return next + 1000, nil // the index rounds down
+}
+
+// Nudge makes everything that waits due: the connection is back, or the user asks. Call Retry then.
+func (m *Machine) Nudge() {
+	m.turn.Lock()
+	defer m.leave()
+	m.lanes.nudged = m.now()
+	m.lanes.cursor = store.Query{Table: store.Copies, Index: store.IndexDue, Limit: retryCopies}
+}
+
+// PauseLanes stops or continues the slow and the retry lane: no connection, or the page is asleep. What is under way comes to its end.
+func (m *Machine) PauseLanes(paused bool) {
+	m.turn.Lock()
+	defer m.leave()
+	m.lanes.paused = paused
+	m.dispatch()
+}
+
+// FollowLanes says that another tab runs the lanes, or no longer does.
+func (m *Machine) FollowLanes(follows bool) {
+	m.turn.Lock()
+	defer m.leave()
+	m.lanes.follows = follows
+	m.dispatch()
+}
+
+// LaneCounts is what the lanes have under way, for people who watch.
+type LaneCounts struct {
+	Waiting  int   // users asked about whose request has not been sent
+	Requests int   // under way
+	Slow     int   // copies in the slow lane
+	Quiet    int64 // the server wants to be left alone until then; 0 when not
+}
+
+// LaneCounts counts.
+func (m *Machine) LaneCounts() LaneCounts {
+	m.turn.Lock()
+	defer m.leave()
+	l := &m.lanes
+	counts := LaneCounts{Waiting: l.questions.Waiting(), Requests: l.requests + len(l.outgoing), Slow: len(l.busy)}
+	if l.quiet > m.now() {
+		counts.Quiet = l.quiet
+	}
+	return counts
+}

@@ -1,0 +1,176 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"context"
+	"time"
+
+	"knownsender/core"
+	"knownsender/core/ids"
+	"knownsender/core/keys"
+	"knownsender/core/megolm"
+	"knownsender/core/sender"
+	"knownsender/core/signedjson"
+	"knownsender/jsbridge"
+)
+
+// runLanes is the retry lane's clock: one timer, armed for the earliest copy that is due. It runs as long as the machine is open.
+func (p *program) runLanes() {
+	ctx := context.Background()
+	// What an earlier run learned but did not get to the end of judging. Nobody waits for it; the next start tries again.
+	_ = p.machine.Resume(ctx)
+	for !p.closed {
+		next, _ := p.machine.Retry(ctx) // an error is the store's; next says when to try again
+		timer := time.NewTimer(time.Until(time.UnixMilli(next)))
+		select {
+		case <-timer.C:
+		case <-p.timer:
+			timer.Stop()
+		}
+	}
+}
+
+// wake has the retry lane look at the time again.
+func (p *program) wake() {
+	select {
+	case p.timer <- struct{}{}:
+	default: // somebody wished it already
+	}
+}
+
+// lanesAre takes one word: pause, resume (the connection or the page is back), lead, follow (another tab leads), nudge (everything is due).
+func (p *program) lanesAre(args [][]byte) ([]byte, error) {
+	switch word := string(args[0]); word {
+	case "pause":
+		p.machine.PauseLanes(true)
+	case "resume":
+		p.machine.PauseLanes(false)
+		p.machine.Nudge()
+	case "lead":
+		p.machine.FollowLanes(false)
+	case "follow":
+		p.machine.FollowLanes(true)
+	case "nudge":
+		p.machine.Nudge()
+	default:
+		return nil, &jsbridge.Error{Code: "bad_request", Message: "There is no such state of the lanes.", Got: word}
+	}
+	p.wake()
+	p.host.Wake()
+	return []byte("{}"), nil
+}
+
+func (p *program) laneCounts([][]byte) ([]byte, error) {
+	counts := p.machine.LaneCounts()
+	return object(nil, func(dst []byte) []byte {
+		dst = number(dst, "waiting", int64(counts.Waiting))
+		dst = number(dst, "requests", int64(counts.Requests))
+		dst = number(dst, "slow", int64(counts.Slow))
+		return number(dst, "quietUntil", counts.Quiet)
+	}), nil
+}
+
+func (p *program) outgoingRequests([][]byte) ([]byte, error) {
+	requests := p.machine.OutgoingRequests()
+	return array(nil, len(requests), func(dst []byte, i int) []byte { return appendRequest(dst, &requests[i]) }), nil
+}
+
+func (p *program) markRequestAsSent(ctx context.Context, args [][]byte) ([]byte, error) {
+	result, err := p.machine.MarkRequestAsSent(ctx, string(args[0]), args[1])
+	if err != nil {
+		return nil, err
+	}
+	return appendChange(nil, result), nil
+}
+
+func (p *program) markAllTrackedUsersAsDirty(ctx context.Context, _ [][]byte) ([]byte, error) {
+	defer p.wake()
+	return []byte("{}"), p.machine.MarkAllTrackedUsersAsDirty(ctx)
+}
+
+// appendRequest writes a /keys/query request with the body to send.
+func appendRequest(dst []byte, r *core.KeysQueryRequest) []byte {
+	body := object(nil, func(dst []byte) []byte {
+		return object(name(dst, "device_keys"), func(dst []byte) []byte {
+			for _, user := range r.Users {
+				dst = append(name(dst, string(user)), "[]"...)
+			}
+			return dst
+		})
+	})
+	return object(dst, func(dst []byte) []byte { return text(text(dst, "id", r.ID), "body", string(body)) })
+}
+
+func (p *program) meetPeers([][]byte) ([]byte, error) {
+	p.machine.MeetPeers()
+	return []byte("{}"), nil
+}
+
+// The JSON that tabs tell each other: {"copies": [room, session, sender key, provenance, room, ...], "users", "asked", "answered": [user, ...]}.
+
+func appendPeerNews(dst []byte, news *core.PeerNews) []byte {
+	users := func(dst []byte, member string, users []ids.UserID) []byte {
+		return array(name(dst, member), len(users), func(dst []byte, i int) []byte { return signedjson.AppendString(dst, string(users[i])) })
+	}
+	return object(dst, func(dst []byte) []byte {
+		dst = array(name(dst, "copies"), 4*len(news.Copies), func(dst []byte, i int) []byte {
+			key := &news.Copies[i/4]
+			return signedjson.AppendString(dst, [...]string{string(key.RoomID), key.SessionID.String(), key.SenderKey.String(), key.Provenance.String()}[i%4])
+		})
+		return users(users(users(dst, "users", news.Users), "asked", news.Asked), "answered", news.Answered)
+	})
+}
+
+// hearPeers takes what another tab told. Scripts of other origins cannot speak on the channel, and
+// whatever comes names rows to be read again, nothing more.
+func (p *program) hearPeers(ctx context.Context, args [][]byte) ([]byte, error) {
+	news, err := parsePeerNews(args[0])
+	if err != nil {
+		return nil, err
+	}
+	defer p.wake()
+	return []byte("{}"), p.machine.HearPeers(ctx, news)
+}
+
+func parsePeerNews(raw []byte) (core.PeerNews, error) {
+	var news core.PeerNews
+	told, err := signedjson.ParseLimit(raw, 64<<20)
+	if err != nil {
+		return news, err
+	}
+	for member, into := range map[string]*[]ids.UserID{"users": &news.Users, "asked": &news.Asked, "answered": &news.Answered} {
+		names, err := told.Strings(member)
+		if err != nil {
+			return news, err
+		}
+		for _, text := range names {
+			user, err := ids.ParseUserID(text)
+			if err != nil {
+				return news, err
+			}
+			*into = append(*into, user)
+		}
+	}
+	parts, err := told.Strings("copies")
+	if err != nil {
+		return news, err
+	}
+	for ; len(parts) >= 4; parts = parts[4:] {
+		var key sender.CopyKey
+		if key.RoomID, err = ids.ParseRoomID(parts[0]); err != nil {
+			return news, err
+		}
+		if key.SessionID, err = megolm.ParseSessionID(parts[1]); err != nil {
+			return news, err
+		}
+		if key.SenderKey, err = keys.ParseCurve25519(parts[2]); err != nil {
+			return news, err
+		}
+		if parts[3] == sender.Claimed.String() {
+			key.Provenance = sender.Claimed
+		}
+		news.Copies = append(news.Copies, key)
+	}
+	return news, nil
+}
