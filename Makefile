@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make demo, make arch, make size, make fuzz, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make demo, make arch, make size, make fuzz, make bench, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,7 @@ GOBUILD := go build -trimpath -buildvcs=false -ldflags="-s -w -buildid="
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test demo arch size fuzz clean wasm typescript test-build debian
+.PHONY: build test demo arch size fuzz bench clean wasm typescript test-build debian
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -68,6 +68,14 @@ size: build
 FUZZTIME ?= 20s
 fuzz:
 	node web/packaging/fuzz.mjs $(FUZZTIME)
+
+# What the synchronous calls cost, natively and in headless Chrome: the same Go benchmarks in both.
+BENCH := FastLane|EncryptionInfo
+bench: debian build test-build
+	go test -run '^$$' -bench '$(BENCH)' ./core
+	@mkdir -p web/build/bench
+	GOOS=js GOARCH=wasm go test -c -o web/build/bench/core.wasm ./core
+	node web/bench/run.mjs '$(BENCH)'
 
 clean:
 	rm -rf web/dist web/build
