@@ -69,12 +69,12 @@ FUZZTIME ?= 20s
 fuzz:
 	node web/packaging/fuzz.mjs $(FUZZTIME)
 
-# What the synchronous calls cost, natively and in headless Chrome: the same Go benchmarks in both.
+# What the synchronous calls cost, natively and in headless Chrome: the Machine natively, the methods JavaScript calls in Chrome.
 BENCH := FastLane|EncryptionInfo
 bench: debian build test-build
 	go test -run '^$$' -bench '$(BENCH)' ./core
 	@mkdir -p web/build/bench
-	GOOS=js GOARCH=wasm go test -c -o web/build/bench/core.wasm ./core
+	GOOS=js GOARCH=wasm go test -c -o web/build/bench/wasm.wasm ./wasm
 	node web/bench/run.mjs '$(BENCH)'
 
 clean:

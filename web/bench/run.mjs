@@ -1,4 +1,4 @@
-// Runs the Go benchmarks of a test program in headless Chrome: node web/bench/run.mjs <pattern>. The program is web/build/bench/core.wasm; the
+// Runs the Go benchmarks of a test program in headless Chrome: node web/bench/run.mjs <pattern>. The program is web/build/bench/wasm.wasm; the
 // page is the one the tests use.
 
 import { chromium } from "playwright-core";
@@ -15,7 +15,7 @@ try {
   const { ended, lines } = await page.evaluate(async (pattern) => {
     const { Program } = await import("/dist/program.js");
     const lines = [];
-    const program = await Program.run(await WebAssembly.compileStreaming(fetch("/build/bench/core.wasm")), {
+    const program = await Program.run(await WebAssembly.compileStreaming(fetch("/build/bench/wasm.wasm")), {
       args: ["-test.run=^$", `-test.bench=${pattern}`],
       onLine: (_fd, line) => lines.push(line),
     });
