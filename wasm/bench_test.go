@@ -93,6 +93,9 @@ func BenchmarkEncryptionInfo(b *testing.B) {
 	if _, err := p.receiveRoomKeys(calls[0]); err != nil {
 		b.Fatal(err)
 	}
+	if err := p.machine.LoadRoom(context.Background(), room); err != nil {
+		b.Fatal(err)
+	}
 	event := phone.EventObject(room, sessions[0], []byte(`{}`))
 	content := event["content"].(map[string]any)
 	var args [][]byte
