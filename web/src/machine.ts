@@ -158,16 +158,17 @@ export class OlmMachine {
     for (const event of events as readonly unknown[]) args.push(...roomKeyArguments(event));
     const { id, receipts } = parse<Answers["received"]>(this.#engine.syncText("receiveRoomKeys", args));
     // Writing begins when the caller's turn ends: the receipts come first, and calls of one turn share a transaction.
-    const stored = Promise.resolve().then(async () => void (await this.#engine.callText("storeRoomKeys", [])));
+    const written = Promise.resolve().then(() => this.#engine.callText("storeRoomKeys", []));
+    const stored = written.then(() => undefined); // a promise of its own: when nobody handles its failure, the page hears of it
     const settle = (): Promise<string> => this.#engine.callText("settleRoomKeys", [id]);
-    const settled = stored.then(
+    const settled = written.then(
       async () => parse<SettledRoomKey[]>(await settle()),
       async (thrown: unknown) => {
         await settle().catch(() => undefined); // the program lets go of the reception in any case
         throw thrown;
       },
     );
-    settled.catch(() => undefined); // `stored` rejects with the same; one report of what nobody handles is enough
+    settled.catch(() => undefined); // it fails as `stored` does; one report of what nobody handles is enough
     return { receipts, stored, settled };
   }
 

@@ -21,7 +21,7 @@ export interface Kit {
   readonly ks: Package;
   /** How a call fails; name and code are empty when it does not. */
   failure(call: () => unknown): Promise<Failure>;
-  /** Every row of every object store of a database, as text. */
+  /** Every row of a database as text, but for the machine's notes on the database itself, which it writes in its own time. */
   dump(database: string): Promise<string>;
   /** The body of a decrypted event. */
   body(event: { readonly clearEvent: object }): unknown;
@@ -52,7 +52,7 @@ export function withKit<R>(chrome: Chrome, story: (page: TestPage) => Promise<R>
       });
       const dump = async (name: string): Promise<string> => {
         const database = await done(indexedDB.open(name));
-        const stores = [...database.objectStoreNames];
+        const stores = [...database.objectStoreNames].filter((store) => store !== "meta");
         const transaction = database.transaction(stores);
         const rows = await Promise.all(stores.map(async (store) => [store, await done(transaction.objectStore(store).getAll())]));
         database.close();

@@ -3,7 +3,7 @@
 
 import { createCipheriv, createHmac, generateKeyPairSync, hkdfSync, randomBytes, sign, type KeyObject } from "node:crypto";
 
-type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
+type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
 /** Unpadded base64. */
 export function base64(bytes: Uint8Array): string {
@@ -13,7 +13,7 @@ export function base64(bytes: Uint8Array): string {
 function canonical(value: Json): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const object = value as { readonly [name: string]: Json };
+  const object = value;
   return `{${Object.keys(object).sort().map((name) => `${JSON.stringify(name)}:${canonical(object[name] ?? null)}`).join(",")}}`;
 }
 
@@ -38,7 +38,7 @@ export class SigningKey {
     return sign(null, message, this.#private);
   }
 
-  signJson(object: { readonly [name: string]: Json }): string {
+  signJson(object: { [name: string]: Json }): string {
     const { signatures, unsigned, ...rest } = object;
     void signatures, unsigned;
     return base64(this.sign(Buffer.from(canonical(rest))));
