@@ -7,6 +7,7 @@
 import { DecryptionError } from "./decryption.js";
 import { Engine } from "./engine.js";
 import { KnownSenderError, type EngineStoppedError } from "./errors.js";
+import type { HostFetch } from "./fetch.js";
 import { IdbHost, type IdbEvent, type IdbMethod } from "./idb/index.js";
 import { isObject, jsonText, member, parse } from "./json.js";
 import { wasmModule } from "./load.js";
@@ -47,6 +48,11 @@ export interface OpenOptions {
    * The ids, device keys and room keys in the database are not encrypted by this version.
    */
   store: { name: string } | { memory: true };
+  /**
+   * The client's own fetch, so that the machine can ask `/keys/query` for the senders of room keys as soon as they arrive, and again later.
+   * Without it the client sends what {@link OlmMachine.outgoingRequests} lists.
+   */
+  http?: { fetch: HostFetch };
   /** The policy to begin with; `Untrusted` when it is not given, as in matrix-sdk-crypto: everything is shown, with shields. */
   trustRequirement?: TrustRequirement;
   /**
@@ -122,12 +128,13 @@ export class OlmMachine {
     const reports = new Set<(report: StoreReport) => void>();
     let flush: () => Promise<unknown> = () => Promise.resolve();
     const methods = name === "" ? {} : idbHost(reports, () => flush());
-    const engine = await Engine.start(await wasmModule(), { methods });
+    const fetch = options.http?.fetch;
+    const engine = await Engine.start(await wasmModule(), fetch === undefined ? { methods } : { methods, fetch });
     // With no notices to take in, this writes whatever is unwritten and nothing else.
     flush = () => engine.call("receiveRoomKeysWithheld", []);
     try {
       const { ed25519, curve25519 } = options.identityKeys;
-      await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true)]);
+      await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined)]);
     } catch (thrown) {
       engine.stop();
       throw thrown;
@@ -314,8 +321,8 @@ export class OlmMachine {
    * Says what is known of the sender of an encrypted event and what the policy says to that, from memory alone: nothing is decrypted and
    * nothing is written. For redrawing shields; the event itself is judged in full by {@link decryptRoomEvent}.
    *
-   * The room must have been loaded by {@link loadRoom}, or the session have been used since the machine was opened. Throws a
-   * {@link DecryptionError} (`session_not_loaded`, `bad_event`, `unable_to_decrypt`); also `bad_room_id`, `bad_json`.
+   * Everything stored that bears on the event must be in memory: {@link loadRoom} was called, or the event was decrypted before. Throws a
+   * {@link DecryptionError} (`session_not_loaded`, `bad_event`, `unable_to_decrypt`); also `bad_room_id`.
    */
   getRoomEventEncryptionInfo(event: string | JsonObject, roomId: string): EventEncryptionInfo {
     this.#open();

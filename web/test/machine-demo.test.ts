@@ -1,0 +1,18 @@
+// The demo is part of what is promised: it type-checks, and plays to the end with everything as expected.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { test } from "node:test";
+import { top } from "./harness.js";
+
+test("the demo plays the recorded traffic, and everything is as expected", () => {
+  const run = (command: string, args: string[], env: Record<string, string> = {}): string => {
+    const { status, stdout, stderr } = spawnSync(command, args, { cwd: top, encoding: "utf8", env: { ...process.env, ...env } });
+    assert.equal(status, 0, `${stdout}${stderr}`);
+    return stdout;
+  };
+  run("node_modules/.bin/tsc", ["-p", "web/demo"]);
+  const printed = run("node", ["web/demo/run.mjs"], { SERVE: "0", PORT: "0" });
+  assert.match(printed, /“hello bob, this is alice” +as recorded/);
+  assert.match(printed, /Everything is as expected\./);
+});

@@ -1,0 +1,71 @@
+// The README's example is what people copy: it type-checks against the package, and the tables say what the code says.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { top } from "./server.js";
+
+const readme = readFileSync(join(top, "README.md"), "utf8");
+
+/** What the example takes from the client around it: its login, its Olm, its way of asking the homeserver, its screen. */
+const client = `
+declare const session: { readonly userId: string; readonly deviceId: string; readonly identityKeys: { readonly ed25519: string; readonly curve25519: string } };
+declare const sync: {
+  readonly roomKeys: readonly { readonly sender: string; readonly senderKey: string; readonly payload: string }[];
+  readonly device_lists: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
+};
+declare function saveSyncToken(): void;
+declare function post(path: string, body: string): Promise<string>;
+declare const roomEvent: string;
+declare const roomId: string;
+declare function show(content: object, shield: "None" | "Grey" | "Red"): void;
+declare function showWithheld(code: string): void;
+declare function redraw(sessionId: string): void;
+`;
+
+describe("the README", () => {
+  test("has examples that type-check under the strictest settings", () => {
+    const examples = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = ""]) => code);
+    assert.ok(examples.length > 0);
+    // Inside the project, so that the package's own name resolves to it.
+    const folder = mkdtempSync(join(top, "web/build/readme-"));
+    try {
+      const settings = { extends: "../../tsconfig.json", compilerOptions: { noEmit: true, rootDir: "../../..", noUnusedLocals: false }, include: ["*.ts"] };
+      writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(settings));
+      writeFileSync(join(folder, "client.d.ts"), client);
+      // One after the other, as they are read.
+      writeFileSync(join(folder, "example.ts"), examples.join("\n"));
+      const { status, stdout } = spawnSync(join(top, "node_modules/.bin/tsc"), ["-p", folder], { encoding: "utf8" });
+      assert.equal(status, 0, stdout);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("has the policy table of the code", () => {
+    const policy = JSON.parse(readFileSync(join(top, "core/testdata/policy.json"), "utf8")) as { rows: { state: string; shown: Record<string, boolean> }[] };
+    const [, header = "", body = ""] = /\n(\| what is known[^\n]*)\n[^\n]*\n((?:\|[^\n]*\n)+)/.exec(readme) ?? [];
+    const columns = header.split("|").slice(2, -1).map((cell) => cell.replaceAll("`", "").trim());
+    assert.deepEqual(columns, ["Untrusted", "CrossSignedOrLegacy", "CrossSigned", "Verified"]);
+    const rows = body.trim().split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+    assert.equal(rows.length, 6);
+    for (const [first = "", ...cells] of rows) {
+      const name = /`([A-Za-z]+)`/.exec(first)?.[1] ?? "";
+      const state = name.replace(/[A-Z]/g, (letter, at: number) => (at === 0 ? "" : "_") + letter.toLowerCase()) || "mismatched_sender";
+      const row = policy.rows.find((candidate) => candidate.state === state);
+      const old = policy.rows.find((candidate) => candidate.state === `${state}_legacy`);
+      assert.ok(row, state);
+      columns.forEach((column, i) => {
+        const wanted = row.shown[column] ? "shown" : old?.shown[column] ? "if legacy" : "withheld";
+        assert.ok(cells[i]?.startsWith(wanted), `${state}, ${column}: ${cells[i] ?? ""}, not ${wanted}`);
+      });
+    }
+  });
+
+  test("names commands that exist", () => {
+    const makefile = readFileSync(join(top, "Makefile"), "utf8");
+    for (const [, target = ""] of readme.matchAll(/`?make ([a-z]+)/g)) assert.match(makefile, new RegExp(`^${target}:`, "m"), target);
+  });
+});
