@@ -19,6 +19,7 @@ import (
 	"knownsender/core/trust"
 	"knownsender/idbstore"
 	"knownsender/jsbridge"
+	"knownsender/jsbridge/fetch"
 )
 
 // program is the one machine of this instance, and what JavaScript holds on to by number.
@@ -108,9 +109,9 @@ func (h idbHost) Call(ctx context.Context, method string, request []byte) ([]byt
 }
 
 // open takes user id, device id, ed25519, curve25519, database name (empty: memory), trust requirement, "true" when claims may overrule
-// direct copies.
+// direct copies, "true" when the client gave a fetch.
 func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
-	if err := jsbridge.Arguments(args, 7); err != nil {
+	if err := jsbridge.Arguments(args, 8); err != nil {
 		return nil, err
 	}
 	if p.machine != nil {
@@ -134,13 +135,18 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	var fetcher lane.Fetcher
+	if string(args[7]) == "true" {
+		if fetcher, err = fetch.Connect(); err != nil {
+			return nil, err
+		}
+	}
 	var rows store.Store = store.NewMemory()
 	if database := string(args[4]); database != "" {
 		if rows, err = idbstore.Open(ctx, idbHost{p.host}, database); err != nil {
 			return nil, err
 		}
 	}
-	var fetcher lane.Fetcher
 	machine, err := core.Open(ctx, core.Options{
 		Own:                     own,
 		Store:                   rows,

@@ -2,6 +2,7 @@
 // says so in every call, by name.
 
 import type { EngineStoppedError } from "./errors.js";
+import type { HostFetch } from "./fetch.js";
 import { Program, type HostMethod, type ProgramOptions } from "./program.js";
 import { verifySignatures } from "./webcrypto.js";
 
@@ -11,6 +12,8 @@ export type { HostMethod } from "./program.js";
 export interface EngineOptions {
   /** What the program may ask its host, by name, beside `verify`, which every engine has. */
   methods?: Readonly<Record<string, HostMethod>>;
+  /** The client's fetch: what the program's requests to the homeserver leave through. */
+  fetch?: HostFetch;
   /** Takes lines the program prints; the default prints standard error with console.error. */
   onLine?: (fd: number, line: string) => void;
 }
@@ -51,6 +54,7 @@ export class Engine {
         }
       },
     };
+    if (options.fetch !== undefined) settings.fetch = options.fetch;
     if (options.onLine !== undefined) settings.onLine = options.onLine;
     return new Engine(await Program.serve(module, settings), listeners);
   }

@@ -5,6 +5,7 @@
 
 export { Engine, type Argument, type CallOptions, type EngineOptions, type EventListener, type HostMethod } from "./engine.js";
 export { EngineStoppedError, KnownSenderError } from "./errors.js";
+export type { HostAnswer, HostFetch, HostRequest, HostResponse } from "./fetch.js";
 export { initAsync, wasmModule, type InitOptions } from "./load.js";
 export { DecryptionError } from "./decryption.js";
 export { OlmMachine, type OpenOptions, type Unregister } from "./machine.js";

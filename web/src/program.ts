@@ -5,6 +5,7 @@
 // the same turn, before the program runs again. The memory's buffer is looked up at every access, because growth replaces it.
 
 import { EngineStoppedError, KnownSenderError, errorFromProgram, textOf } from "./errors.js";
+import { makeFetchBinding, type HostFetch } from "./fetch.js";
 import { goIn, type GoProgram } from "./wasm_exec.js";
 import { makeScope } from "./scope.js";
 
@@ -15,6 +16,8 @@ export type HostMethod = (request: Uint8Array<ArrayBuffer>, signal: AbortSignal)
 export interface ProgramOptions {
   /** What the program may ask, by name. */
   methods?: Readonly<Record<string, HostMethod>>;
+  /** What the program's requests to the homeserver leave through. */
+  fetch?: HostFetch;
   /** Takes the program's events, after the call that made them. */
   onEvent?: (name: string, json: string) => void;
   /** Command line, without the program's name. */
@@ -55,6 +58,8 @@ export class Program {
   readonly #waiting = new Map<number, Waiting>();
   readonly #asked = new Map<number, AbortController>();
   readonly #lines = new Map<number, string>();
+  /** Aborts when the program has ended. */
+  readonly #requests = new AbortController();
   #exports: Exports | undefined;
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   #view: DataView = new DataView(this.#bytes.buffer);
@@ -75,7 +80,8 @@ export class Program {
     this.#options = options;
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#served = new Promise((resolve) => (this.#serving = resolve));
-    const scope = makeScope(this.#makeHost(), (fd, bytes) => this.#written(fd, bytes), (callback) => this.#guard(callback));
+    const binding = options.fetch === undefined ? undefined : makeFetchBinding(options.fetch, { ended: this.#requests.signal });
+    const scope = makeScope(this.#makeHost(), (fd, bytes) => this.#written(fd, bytes), (callback) => this.#guard(callback), binding);
     this.#go = new (goIn(scope))();
     this.#go.argv = ["knownsender", ...(options.args ?? [])];
     this.#go.env = { ...options.env };
@@ -382,6 +388,7 @@ export class Program {
     this.#waiting.clear();
     for (const controller of this.#asked.values()) controller.abort();
     this.#asked.clear();
+    this.#requests.abort();
     this.#serving();
     this.#end(error);
     return error;

@@ -7,8 +7,8 @@ export type Output = (fd: number, bytes: Uint8Array) => void;
 /** Runs a timer's callback; the engine uses it to notice a program that dies in one. */
 export type Guard = (callback: () => void) => void;
 
-/** Makes the scope around the host object. */
-export function makeScope(host: object, output: Output, guard: Guard): object {
+/** Makes the scope around the host object. `binding` is what the program fetches through, when it fetches. */
+export function makeScope(host: object, output: Output, guard: Guard, binding: object = {}): object {
   const real = globalThis;
   const scope: Record<string, unknown> = {
     Object, Array, Promise, Error, Date, Uint8Array, Uint8ClampedArray, TextEncoder, TextDecoder,
@@ -22,7 +22,7 @@ export function makeScope(host: object, output: Output, guard: Guard): object {
     process: makeProcess(),
     path: { resolve: (...segments: string[]) => segments.join("/") },
     // syumai/workers reads context.binding before main starts.
-    context: { binding: {} },
+    context: { binding },
     knownsenderHost: host,
   };
   for (const name of ["AbortController", "Headers", "ReadableStream", "Request", "Response"] as const) {
