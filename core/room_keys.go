@@ -1,7 +1,6 @@
 package core
 
 import (
-	"knownsender/core/keys"
 	"knownsender/core/lane"
 	"knownsender/core/sender"
 )
@@ -63,7 +62,7 @@ func (m *Machine) ReceiveRoomKeys(events []sender.DecryptedOlmEvent) *Reception 
 	return r
 }
 
-// receive walks one event through the stages. The checks are answered in Go: this path must not wait.
+// receive walks one event through the stages. The checks are answered here and now: this path must not wait.
 func (m *Machine) receive(event *sender.DecryptedOlmEvent, now int64) Receipt {
 	if m.closed {
 		return Receipt{Err: errClosed()}
@@ -73,7 +72,7 @@ func (m *Machine) receive(event *sender.DecryptedOlmEvent, now int64) Receipt {
 		return Receipt{Err: err}
 	}
 	m.checks = prepared.AppendChecks(m.checks[:0])
-	found, err := prepared.Finish(keys.VerifyAll(m.checks), now)
+	found, err := prepared.Finish(m.verifyNow(m.checks), now)
 	if err != nil {
 		return Receipt{Err: err}
 	}
