@@ -39,10 +39,16 @@ func ParseEd25519(text string) (Ed25519, error) {
 	if err := decodeExactly(key[:], text, CodeBadKeyLength); err != nil {
 		return Ed25519{}, err
 	}
-	if lowOrderEd25519((*[32]byte)(&key)) {
+	return NewEd25519(key)
+}
+
+// NewEd25519 is ParseEd25519 for bytes that came out of something else, a session key for instance. The error is an *Error: low_order_key or
+// non_canonical_key.
+func NewEd25519(key [32]byte) (Ed25519, error) {
+	if lowOrderEd25519(&key) {
 		return Ed25519{}, &Error{Code: CodeLowOrderKey}
 	}
-	if !canonicalY((*[32]byte)(&key)) {
+	if !canonicalY(&key) {
 		return Ed25519{}, &Error{Code: CodeNonCanonicalKey}
 	}
 	return key, nil

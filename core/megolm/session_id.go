@@ -20,5 +20,9 @@ func (id SessionID) String() string { return keys.Ed25519(id).String() }
 
 // sessionIDOf is the id in the last part of a session key.
 func sessionIDOf(raw []byte) (SessionID, error) {
-	return ParseSessionID(SessionID(raw).String())
+	key, err := keys.NewEd25519([32]byte(raw))
+	if err != nil {
+		return SessionID{}, &SessionKeyError{Code: CodeBadSessionID}
+	}
+	return SessionID(key), nil
 }

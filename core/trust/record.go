@@ -81,7 +81,7 @@ func (r *UserRecord) Validate() error {
 		return fail("the user id is not one")
 	}
 	var none keys.Ed25519
-	usable := func(key keys.Ed25519) bool { _, err := keys.ParseEd25519(key.String()); return err == nil }
+	usable := func(key keys.Ed25519) bool { _, err := keys.NewEd25519(key); return err == nil }
 	var selfSigning keys.Ed25519
 	if i := r.Identity; i != nil {
 		if !usable(i.Master.Key) || !usable(i.SelfSigning.Key) || len(i.Master.Raw) == 0 || len(i.SelfSigning.Raw) == 0 {
