@@ -15,6 +15,9 @@ import (
 	"knownsender/jsbridge"
 )
 
+// longestTimer is how long the clock of the retry lane is not looked at, at most. A timer does not count the time a computer sleeps.
+const longestTimer = 15 * time.Minute
+
 // runLanes is the retry lane's clock: one timer, armed for the earliest copy that is due. It runs as long as the machine is open.
 func (p *program) runLanes() {
 	ctx := context.Background()
@@ -22,7 +25,7 @@ func (p *program) runLanes() {
 	_ = p.machine.Resume(ctx)
 	for !p.closed {
 		next, _ := p.machine.Retry(ctx) // an error is the store's; next says when to try again
-		timer := time.NewTimer(time.Until(time.UnixMilli(next)))
+		timer := time.NewTimer(min(time.Until(time.UnixMilli(next)), longestTimer))
 		select {
 		case <-timer.C:
 		case <-p.timer:
@@ -39,14 +42,13 @@ func (p *program) wake() {
 	}
 }
 
-// lanesAre takes one word: pause, resume (the connection or the page is back), lead, follow (another tab leads), nudge (everything is due).
+// lanesAre takes one word: pause, resume (the page is back, or came into view), lead, follow (another tab leads), nudge (everything is due).
 func (p *program) lanesAre(args [][]byte) ([]byte, error) {
 	switch word := string(args[0]); word {
 	case "pause":
 		p.machine.PauseLanes(true)
 	case "resume":
 		p.machine.PauseLanes(false)
-		p.machine.Nudge()
 	case "lead":
 		p.machine.FollowLanes(false)
 	case "follow":

@@ -265,6 +265,7 @@ func (p *program) receiveDeviceLists(ctx context.Context, args [][]byte) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	defer p.wake()
 	return []byte("{}"), p.machine.ReceiveDeviceLists(ctx, changed, left)
 }
 
@@ -273,6 +274,7 @@ func (p *program) updateTrackedUsers(ctx context.Context, args [][]byte) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	defer p.wake()
 	return []byte("{}"), p.machine.TrackUsers(ctx, users)
 }
 
@@ -281,6 +283,7 @@ func (p *program) trustOwnIdentity(ctx context.Context, args [][]byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	defer p.wake()
 	return []byte("{}"), p.machine.TrustOwnIdentity(ctx, master)
 }
 

@@ -6,12 +6,14 @@
 
 import { DecryptionError } from "./decryption.js";
 import { Engine } from "./engine.js";
-import { KnownSenderError, type EngineStoppedError } from "./errors.js";
+import { EngineStoppedError, KnownSenderError } from "./errors.js";
 import type { HostFetch } from "./fetch.js";
 import { IdbHost, type IdbEvent, type IdbMethod } from "./idb/index.js";
 import { isObject, jsonText, member, parse } from "./json.js";
 import { wasmModule } from "./load.js";
 import type { HostMethod } from "./program.js";
+import { watchSleep } from "./sleep.js";
+import { Tabs } from "./tabs.js";
 import type {
   DecryptedOlmEvent,
   DecryptedRoomEvent,
@@ -20,6 +22,7 @@ import type {
   JsonObject,
   KeysQueryRequest,
   KeysQueryResult,
+  LaneCounts,
   Refusal,
   RoomKeyCounts,
   RoomKeyInfo,
@@ -90,8 +93,8 @@ interface Answers {
 /**
  * Tells who sent every room key, keeps that with the key, and decides what may be shown.
  *
- * The machine makes no network requests. It is told: room keys as the client's Olm decrypted them, answers to `/keys/query`, the device
- * lists of `/sync`, room events. Every failure is a {@link KnownSenderError} with a stable `code`. Beside the codes named at each method,
+ * The machine is told: room keys as the client's Olm decrypted them, the device lists of `/sync`, room events. It asks `/keys/query` through the
+ * client's own fetch (`http.fetch`), or the client sends what {@link outgoingRequests} lists; it makes no other requests. Every failure is a {@link KnownSenderError} with a stable `code`. Beside the codes named at each method,
  * any may fail with `closed` after {@link close}, and with {@link EngineStoppedError} when the program under it has ended; those that write
  * may fail with the store's codes: `quota`, `blocked`, `unavailable`, `aborted`, `store_lost`, `too_large`.
  */
@@ -102,12 +105,14 @@ export class OlmMachine {
   readonly deviceId: string;
 
   readonly #engine: Engine;
+  readonly #tabs: Tabs | undefined;
   readonly #reports: Set<(report: StoreReport) => void>;
   #trustRequirement: TrustRequirement;
   #closing: Promise<void> | undefined;
 
-  private constructor(engine: Engine, reports: Set<(report: StoreReport) => void>, options: OpenOptions, requirement: TrustRequirement) {
+  private constructor(engine: Engine, tabs: Tabs | undefined, reports: Set<(report: StoreReport) => void>, options: OpenOptions, requirement: TrustRequirement) {
     this.#engine = engine;
+    this.#tabs = tabs;
     this.#reports = reports;
     this.userId = options.userId;
     this.deviceId = options.deviceId;
@@ -132,14 +137,44 @@ export class OlmMachine {
     const engine = await Engine.start(await wasmModule(), fetch === undefined ? { methods } : { methods, fetch });
     // With no notices to take in, this writes whatever is unwritten and nothing else.
     flush = () => engine.call("receiveRoomKeysWithheld", []);
+    const lanes = (word: string): void => {
+      try {
+        engine.syncCall("lanes", [word]);
+      } catch (thrown) {
+        if (!(thrown instanceof EngineStoppedError)) throw thrown; // it is about to be noticed
+      }
+    };
+    // Heard before the store is read: what other tabs write meanwhile is known to one of the two.
+    const tabs = name === "" ? undefined : new Tabs({
+      name,
+      canLead: fetch !== undefined,
+      leads: (leads) => lanes(leads ? "lead" : "follow"),
+      hear: (json) => engine.callText("hearPeers", [json]),
+      nudge: () => lanes("nudge"),
+    });
     try {
       const { ed25519, curve25519 } = options.identityKeys;
       await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined)]);
     } catch (thrown) {
+      tabs?.close();
       engine.stop();
       throw thrown;
     }
-    return new OlmMachine(engine, reports, options, requirement);
+    if (tabs?.company === true) {
+      engine.on("peers_told", (json) => tabs.tell(json));
+      engine.syncText("meetPeers", []);
+    }
+    tabs?.opened();
+    const stopWatching = watchSleep({
+      awake: (awake) => lanes(awake ? "resume" : "pause"),
+      online: () => lanes("nudge"),
+      present: (present) => (present ? tabs?.back() : tabs?.rest()),
+    });
+    void engine.ended.then(() => {
+      stopWatching();
+      tabs?.close(); // a program that has died leads nobody
+    });
+    return new OlmMachine(engine, tabs, reports, options, requirement);
   }
 
   // Room keys.
@@ -212,13 +247,33 @@ export class OlmMachine {
 
   /**
    * Begins a `/keys/query` request for users. Send `body` to the homeserver and give the answer with `id` to
-   * {@link receiveKeysQueryResponse}. Ask for {@link outdatedUsers} after every sync, and for the sender of a room key whose lane is `slow`.
+   * {@link receiveKeysQueryResponse}. With `http.fetch`, or {@link outgoingRequests}, there is no need to: this is for users the client wants
+   * to know of now.
    *
    * Errors: `bad_user_id`.
    */
   queryKeysForUsers(users: readonly string[]): KeysQueryRequest {
     this.#open();
     return parse<KeysQueryRequest>(this.#engine.syncText("queryKeysForUsers", users));
+  }
+
+  /**
+   * Lists the `/keys/query` requests to send, for a client that gave no `http.fetch`: for the senders of room keys that wait, and for followed
+   * users whose device lists are outdated. Send each and give the answer to {@link markRequestAsSent}; until then it stays on the list, so
+   * one that was lost is met again. Ask after every sync.
+   */
+  outgoingRequests(): KeysQueryRequest[] {
+    this.#open();
+    return parse<KeysQueryRequest[]>(this.#engine.syncText("outgoingRequests", []));
+  }
+
+  /**
+   * Takes the answer to a request of {@link outgoingRequests}: the same as {@link receiveKeysQueryResponse}. When it is refused, the request
+   * is still on the list.
+   */
+  async markRequestAsSent(requestId: string, response: string | JsonObject): Promise<KeysQueryResult> {
+    this.#open();
+    return parse<KeysQueryResult>(await this.#engine.callText("markRequestAsSent", [requestId, jsonText(response)]));
   }
 
   /** The followed users whose device lists are not up to date, ascending. */
@@ -259,6 +314,33 @@ export class OlmMachine {
   async updateTrackedUsers(users: readonly string[]): Promise<void> {
     this.#open();
     await this.#engine.call("updateTrackedUsers", users);
+  }
+
+  /**
+   * Declares the device lists of all followed users outdated, as after a gap in the sync or when the store was restored. They are asked for
+   * again, or are among {@link outgoingRequests}.
+   */
+  async markAllTrackedUsersAsDirty(): Promise<void> {
+    this.#open();
+    await this.#engine.call("markAllTrackedUsersAsDirty", []);
+  }
+
+  // The slow lane and the background retry. With `http.fetch` they run by themselves, in one of the tabs over a database.
+
+  /**
+   * Asks for the senders of all room keys that wait now, whatever their schedules say, in whichever tab runs the lanes. The machine does so
+   * by itself when the browser's connection comes back; this is for a client that knows better, or a person who presses a button.
+   */
+  retryNow(): void {
+    this.#open();
+    this.#engine.syncCall("lanes", ["nudge"]);
+    this.#tabs?.nudge();
+  }
+
+  /** What the lanes of this tab have under way, for people who watch. */
+  laneCounts(): LaneCounts {
+    this.#open();
+    return parse<LaneCounts>(this.#engine.syncText("laneCounts", []));
   }
 
   /**

@@ -132,7 +132,10 @@ export interface SettledRoomKey {
   readonly sessionId: string;
   readonly senderKey: string;
   readonly senderData: SenderData;
-  /** Whether the sender is known; if not, a later `/keys/query` answer may tell. */
+  /**
+   * Whether the sender is known. If not, the key is handed to the background retry, which asks again by a schedule that lies with the key, and
+   * a change is told to {@link OlmMachine.registerSenderDataUpdatedCallback}.
+   */
   readonly known: boolean;
 }
 
@@ -145,7 +148,11 @@ export interface RoomKeyReception {
    * `closed`, ...); the keys then stay in memory and are written with the next call that writes.
    */
   readonly stored: Promise<void>;
-  /** Resolves after `stored`, with the sender data that each accepted key has by then. */
+  /**
+   * Resolves after `stored`, with the sender data that each accepted key has by then: when the `/keys/query` about their senders was answered,
+   * or when that took longer than ten seconds, or cannot be had (no connection). At once when nobody has to be asked, and when the client gave
+   * no `http.fetch`. A sync loop need not wait for it. Rejects only with what `stored` rejects with, or when a schedule cannot be written.
+   */
   readonly settled: Promise<readonly SettledRoomKey[]>;
 }
 
@@ -168,9 +175,9 @@ export interface SenderDataUpdate {
   readonly suspended: boolean;
   /**
    * What brought it. `keys_query`: devices or identities were answered by the server. `verification`: a user, or we ourselves, became
-   * verified or stopped being so. `room_key`: the same room key arrived again, or another tab knew more.
+   * verified or stopped being so. `room_key`: the same room key arrived again. `other_tab`: another tab over the same database found out.
    */
-  readonly because: "keys_query" | "verification" | "room_key";
+  readonly because: "keys_query" | "verification" | "room_key" | "other_tab";
 }
 
 /** What is known of the sender of an event. */
@@ -212,6 +219,18 @@ export interface KeysQueryRequest {
   readonly id: string;
   /** The JSON body, as text. */
   readonly body: string;
+}
+
+/** What the slow lane and the background retry have under way. */
+export interface LaneCounts {
+  /** Users who are wanted and whose request has not been sent. */
+  readonly waiting: number;
+  /** Requests under way, those in {@link OlmMachine.outgoingRequests} included. */
+  readonly requests: number;
+  /** Room keys in the slow lane. */
+  readonly slow: number;
+  /** The server wants to be left alone until then, in milliseconds since 1970; 0 when it does not. */
+  readonly quietUntil: number;
 }
 
 /** What a `/keys/query` answer changed. */
