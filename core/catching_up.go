@@ -55,7 +55,7 @@ func (s *shelf) forget(of func(ids.UserID) bool) {
 	for _, in := range s.sessions {
 		for _, there := range in.copies {
 			if of(there.copy.OlmUser) {
-				in.complete = false
+				in.complete, in.asides = false, false
 				delete(s.rooms, in.name.room)
 				break
 			}

@@ -84,12 +84,38 @@ func (m *Machine) load(ctx context.Context, name sessionName) (in *session, fres
 
 // reload reads the session's stored copies, whether or not they were read before.
 func (m *Machine) reload(ctx context.Context, name sessionName) (*session, error) {
-	if err := m.eachRow(ctx, store.Copies, record.SessionKey(name.room, name.session), func(row *store.Row) { m.take(row) }); err != nil {
+	held := map[*shelved]uint64{}
+	if in := m.shelf.find(name); in != nil {
+		for _, there := range in.copies {
+			held[there] = there.rev
+		}
+	}
+	err := m.eachRow(ctx, store.Copies, record.SessionKey(name.room, name.session), func(row *store.Row) {
+		m.take(row)
+		for there := range held {
+			if record.CopyKey(there.copy.CopyKey).Equal(row.Key) {
+				delete(held, there)
+			}
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	in := m.absent(name)
+	for there, rev := range held {
+		in.vanished(there, rev)
+	}
 	in.complete = true
 	return in, nil
+}
+
+// vanished takes a copy off the list whose row is gone although it was there at rev: another tab has discarded it, and left a tombstone. What
+// we have yet to write of it stays.
+func (in *session) vanished(there *shelved, rev uint64) {
+	if rev != 0 && there.rev == rev && there.copy == there.stored {
+		in.drop(there)
+		in.asides = false
+	}
 }
 
 // absent is a session of which nothing may be there. In a room that was read whole it is not put on the shelf for that: a server can name as

@@ -82,9 +82,10 @@ func (m *Machine) rereadPeople(ctx context.Context, users []ids.UserID) error {
 func (m *Machine) rereadCopies(ctx context.Context, names []sender.CopyKey) error {
 	var keys []store.Key
 	var before []*shelved
+	var revs []uint64
 	for i := range names {
 		if there := m.shelf.copy(names[i]); there != nil {
-			keys, before = append(keys, record.CopyKey(names[i])), append(before, there)
+			keys, before, revs = append(keys, record.CopyKey(names[i])), append(before, there), append(revs, there.rev)
 		} else if in := m.shelf.find(nameOf(names[i])); in != nil {
 			in.complete = false
 			delete(m.shelf.rooms, in.name.room)
@@ -100,7 +101,11 @@ func (m *Machine) rereadCopies(ctx context.Context, names []sender.CopyKey) erro
 	var updates []SenderDataUpdate
 	for i := range rows {
 		was := before[i].copy
-		if rows[i].Rev == 0 || m.take(&rows[i]) == nil {
+		if rows[i].Rev == 0 {
+			m.shelf.session(nameOf(was.CopyKey)).vanished(before[i], revs[i])
+			continue
+		}
+		if m.take(&rows[i]) == nil {
 			continue
 		}
 		if now := before[i].copy; now.Current != was.Current || now.Suspended != was.Suspended {

@@ -42,7 +42,7 @@ func (m *Machine) write(ctx context.Context) error {
 		err := m.store.Commit(ctx, w.batch)
 		if err == nil {
 			w.committed()
-			m.announce(w.written)
+			m.announce(w)
 			return nil
 		}
 		w.putBack(m)
@@ -63,6 +63,7 @@ type writing struct {
 	aside    []store.Op
 	sessions []*session
 	written  []writtenCopy
+	deleted  []sender.CopyKey
 	after    []func()
 }
 
@@ -143,6 +144,7 @@ func (w *writing) deleteCopy(in *session, there *shelved) {
 		if there.stored.BackedUp {
 			w.batch.Counters[counterBackedUp]--
 		}
+		w.deleted = append(w.deleted, there.stored.CopyKey)
 	}
 	w.after = append(w.after, func() {
 		there.stored, there.rev = nil, 0
@@ -183,11 +185,11 @@ func (in *session) wrote(t *sender.Tombstone) {
 }
 
 // announce tells of copies that are new or begin earlier than what lay in the store, and of those of whose sender more is known.
-func (m *Machine) announce(written []writtenCopy) {
+func (m *Machine) announce(w *writing) {
 	var fresh []RoomKeyInfo
 	var updates []SenderDataUpdate
-	var news PeerNews
-	for _, c := range written {
+	news := PeerNews{Copies: w.deleted}
+	for _, c := range w.written {
 		if m.company {
 			news.Copies = append(news.Copies, c.after.CopyKey)
 		}
