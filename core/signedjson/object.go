@@ -97,7 +97,7 @@ func index(raw []byte, depth int) (o *Object, whole bool) {
 	if jsontext.Value(raw).Kind() != '{' {
 		return o, false
 	}
-	o.members = make([]member, 0, 8)
+	o.members = make([]member, 0, min(1+len(raw)/64, 8)) // a member of Matrix takes 64 bytes or more, mostly
 	for w := into(raw, depth); ; {
 		m, ok := w.next()
 		if !ok {
