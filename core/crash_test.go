@@ -166,7 +166,7 @@ func TestEveryFault(t *testing.T) {
 	}
 	for name, inject := range faults {
 		t.Run(name, func(t *testing.T) {
-			for k := 1; k <= operations; k++ {
+			for k := 1; k <= operations; k += 1 + sparsely/4 {
 				w := closedWorld(t)
 				w.kit = testkit.New("crash")
 				w.me = w.kit.User("@me:example.org")
@@ -201,7 +201,7 @@ func TestEveryFault(t *testing.T) {
 func TestEveryFaultSurvived(t *testing.T) {
 	want, operations := uninterrupted(t)
 	for _, after := range []bool{false, true} {
-		for k := 3; k <= operations; k++ { // the first operations are those of Open
+		for k := 3; k <= operations; k += 1 + sparsely/4 { // the first operations are those of Open
 			w := closedWorld(t)
 			w.kit = testkit.New("crash")
 			w.me = w.kit.User("@me:example.org")
