@@ -80,3 +80,9 @@ func decode(t testing.TB, text string) []byte {
 	}
 	return out
 }
+
+// deleteRow deletes a copy's row past the machine.
+func (w *world) deleteRow(c *sender.Copy) {
+	w.t.Helper()
+	w.commit(store.Batch{Counters: map[string]int64{"copies": -1}, Ops: []store.Op{{Table: store.Copies, Key: record.CopyKey(c.CopyKey), Expect: store.AnyRev}}})
+}
