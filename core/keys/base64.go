@@ -41,12 +41,15 @@ func AppendDecode[Text ~string | ~[]byte](dst []byte, text Text) ([]byte, error)
 	dst = slices.Grow(dst, len(text)*3/4) // at once, so that growing leaves no part of a secret behind
 	// Every symbol that is none, and every bit left over, leaves a bit in bad; it is looked at once, at the end.
 	var bad int32
+	var none uint64
 	i := 0
 	for ; i+4 <= len(text); i += 4 {
-		a, b, c, d := value(text[i]), value(text[i+1]), value(text[i+2]), value(text[i+3])
-		bad |= (a | b | c | d) >> 8
-		dst = append(dst, byte(a<<2|b>>4), byte(b<<4|c>>2), byte(c<<6|d))
+		digits, missing := fourValues(uint64(text[i]) | uint64(text[i+1])<<16 | uint64(text[i+2])<<32 | uint64(text[i+3])<<48)
+		none |= missing
+		v := digits<<18 | digits>>16&63<<12 | digits>>32&63<<6 | digits>>48
+		dst = append(dst, byte(v>>16), byte(v>>8), byte(v))
 	}
+	bad = int32((none>>48 | none>>32 | none>>16 | none) & 0x8000)
 	switch len(text) - i {
 	case 3:
 		a, b, c := value(text[i]), value(text[i+1]), value(text[i+2])
@@ -87,6 +90,25 @@ func value(c byte) int32 {
 	v += within(s, '+', '+') & (62 + 1)
 	v += within(s, '/', '/') & (63 + 1)
 	return v
+}
+
+// fourValues is value for four symbols at once, each in sixteen bits of its own. missing is not zero when one of them is none; digits are of no
+// use then.
+func fourValues(c uint64) (digits, missing uint64) {
+	const each, top = 0x0001_0001_0001_0001, 0x8000_8000_8000_8000
+	var v uint64 // the value and one more, or zero
+	// For every run of the alphabet: 1 where the symbol lies in it. Adding to and taking from 0x8000 never borrows from the next sixteen bits.
+	in := (c + (0x8000-'A')*each) & ((0x8000+'Z')*each - c) >> 15 & each
+	v += in*0xffff&c - in*('A'-1)
+	in = (c + (0x8000-'a')*each) & ((0x8000+'z')*each - c) >> 15 & each
+	v += in*0xffff&c - in*('a'-26-1)
+	in = (c + (0x8000-'0')*each) & ((0x8000+'9')*each - c) >> 15 & each
+	v += in*0xffff&c + in*(52+1-'0')
+	in = (c + (0x8000-'+')*each) & ((0x8000+'+')*each - c) >> 15 & each
+	v += in * (62 + 1)
+	in = (c + (0x8000-'/')*each) & ((0x8000+'/')*each - c) >> 15 & each
+	v += in * (63 + 1)
+	return v - each, ^(v + 0x7fff*each) & top
 }
 
 // within is all ones when first <= s <= last, else zero.
