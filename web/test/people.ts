@@ -144,12 +144,15 @@ export class Outbound {
     return this.#key.public;
   }
 
-  /** The session key as m.room_key shares it, from an index on. Only messages at index 0 can be made, and only a key from 0 decrypts them. */
+  /** The session key as m.room_key shares it, from an index below 256 on. Only messages at index 0 can be made. */
   sessionKey(index = 0): string {
     const head = Buffer.alloc(5);
     head[0] = 2;
     head.writeUInt32BE(index, 1);
-    const body = Buffer.concat([head, index === 0 ? this.#ratchet : randomBytes(128), this.#key.raw]);
+    // Below 256 only the last of the four parts moves.
+    let part = this.#ratchet.subarray(96);
+    for (let i = 0; i < index; i++) part = createHmac("sha256", part).update(Buffer.from([3])).digest();
+    const body = Buffer.concat([head, this.#ratchet.subarray(0, 96), part, this.#key.raw]);
     return base64(Buffer.concat([body, this.#key.sign(body)]));
   }
 

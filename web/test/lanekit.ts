@@ -1,0 +1,25 @@
+// A page with the package and a homeserver in it: `kit` as in machinekit.ts, and `net`.
+
+import type { Chrome, PageOptions, TestPage } from "./harness.js";
+import { withKit } from "./machinekit.js";
+
+type Network = typeof import("./homeserver.js");
+
+declare global {
+  var net: Network;
+}
+
+/** Puts `net` into a page. */
+export async function connect(page: TestPage): Promise<void> {
+  await page.inPage(async () => {
+    globalThis.net = (await import("/build/test/homeserver.js" as string)) as Network;
+  }, undefined);
+}
+
+/** Opens a page with `kit` and `net` in it. */
+export function withNet<R>(chrome: Chrome, story: (page: TestPage) => Promise<R>, options: PageOptions = {}): Promise<R> {
+  return withKit(chrome, async (page) => {
+    await connect(page);
+    return story(page);
+  }, options);
+}
