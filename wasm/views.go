@@ -281,6 +281,13 @@ func appendExplanation(dst []byte, e *core.Explanation) []byte {
 				dst = appendSenderData(name(dst, "atReception"), &c.AtReception)
 				dst = flag(flag(dst, "legacySession", c.Legacy), "suspended", c.Suspended)
 				dst = number(dst, "receivedAt", c.ReceivedAt)
+				if c.Waiting() {
+					dst = object(name(dst, "schedule"), func(dst []byte) []byte {
+						return number(number(dst, "tries", int64(c.Schedule.Tries)), "next", c.Schedule.Next)
+					})
+				} else {
+					dst = textOrNull(dst, "schedule", "")
+				}
 				dst = array(name(dst, "steps"), len(c.Finding.Trace), func(dst []byte, i int) []byte {
 					step := &c.Finding.Trace[i]
 					return object(dst, func(dst []byte) []byte {

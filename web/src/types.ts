@@ -319,6 +319,11 @@ export interface CopyExplanation {
   readonly suspended: boolean;
   /** Milliseconds since 1970. */
   readonly receivedAt: number;
+    /**
+     * While the sender may still become known: how often it was asked about in vain, and when it is asked about next, in milliseconds since
+     * 1970; 0 is as soon as possible. Null once it is known.
+     */
+    readonly schedule: { readonly tries: number; readonly next: number } | null;
   /** The way the finder goes through what is known today. */
   readonly steps: readonly ExplanationStep[];
   /** One sentence. */
