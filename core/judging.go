@@ -154,8 +154,9 @@ func (m *Machine) judgeCopies(ctx context.Context, copies []*shelved, because Ca
 	return changed, nil
 }
 
-// Resume judges what an earlier run, or an earlier call, had learned but not got to the end of judging, and brings rows of an older format
-// into the indexes. Call it once after Open, when there is time; whatever is learned later goes on with it as well.
+// Resume judges what an earlier run, an earlier call or a tab that is gone had learned but not got to the end of judging, and brings rows of an
+// older format into the indexes. Call it after Open, when there is time, and when this tab begins to lead; whatever is learned later goes on
+// with it as well.
 func (m *Machine) Resume(ctx context.Context) error {
 	m.turn.Lock()
 	defer m.leave()
@@ -163,6 +164,9 @@ func (m *Machine) Resume(ctx context.Context) error {
 		return errClosed()
 	}
 	if err := m.upgradeCopies(ctx); err != nil {
+		return err
+	}
+	if err := m.loadPending(ctx); err != nil {
 		return err
 	}
 	return m.resume(ctx)
@@ -180,7 +184,7 @@ func (m *Machine) resume(ctx context.Context) error {
 	return nil
 }
 
-// loadPending reads the notes of an earlier run.
+// loadPending reads the notes of an earlier run, or of a tab that is gone. That of a tab which still works on it is judged twice, to one end.
 func (m *Machine) loadPending(ctx context.Context) error {
 	rows, err := m.store.Page(ctx, store.Query{Table: store.Meta, Prefix: record.JudgeNotesPrefix(), Limit: store.MaxLimit})
 	if err != nil {
@@ -190,6 +194,9 @@ func (m *Machine) loadPending(ctx context.Context) error {
 		note, err := record.DecodeJudgeNote(rows[i])
 		if err != nil {
 			m.quarantine(store.Meta, &rows[i], err)
+			continue
+		}
+		if slices.ContainsFunc(m.pending, func(j *job) bool { return j.name == note.Name }) {
 			continue
 		}
 		m.pending = append(m.pending, &job{name: note.Name, because: Cause(note.Because), parts: slices.Clone(note.Parts)})

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"knownsender/core/ids"
@@ -233,6 +234,9 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	if err != nil {
 		return soon, err
 	}
+	if due, err = m.judgeDue(ctx, due); err != nil {
+		return soon, err
+	}
 	questions, err := m.questionsFor(ctx, due)
 	if err != nil {
 		return soon, err
@@ -257,6 +261,16 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 		return soon, err
 	}
 	return max(min(first, lists), soon), nil
+}
+
+// judgeDue judges due copies by what is known already, and returns those that still wait. A tab may have stored a copy while another learned of
+// its sender, and died before it heard: the copy was judged by neither, and no answer would bring news of the sender any more.
+func (m *Machine) judgeDue(ctx context.Context, due []*shelved) ([]*shelved, error) {
+	changed, err := m.judgeCopies(ctx, due, BecauseKeysQuery)
+	if err == nil && changed > 0 {
+		err = m.flush(ctx)
+	}
+	return slices.DeleteFunc(due, func(there *shelved) bool { return there.gone || !there.copy.Waiting() }), err
 }
 
 // listsInVain notes which of the device lists asked for are still outdated, and returns when the first is to be asked for again.

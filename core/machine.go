@@ -53,6 +53,7 @@ type Machine struct {
 	pending pending      // re-judging that an earlier run did not finish
 	lanes   lanes
 	company bool // other tabs are open over the same store
+	recent  []recent
 
 	requirement   policy.TrustRequirement
 	claimsMayRule bool

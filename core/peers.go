@@ -2,6 +2,8 @@ package core
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"knownsender/core/ids"
 	"knownsender/core/record"
@@ -43,7 +45,11 @@ func (m *Machine) HearPeers(ctx context.Context, news PeerNews) error {
 	if m.closed {
 		return errClosed()
 	}
-	if err := m.rereadPeople(ctx, news.Users); err != nil {
+	changed, err := m.rereadPeople(ctx, news.Users)
+	if err != nil {
+		return err
+	}
+	if err := m.judgeRecent(ctx, changed); err != nil {
 		return err
 	}
 	if err := m.rereadCopies(ctx, news.Copies); err != nil {
@@ -52,6 +58,7 @@ func (m *Machine) HearPeers(ctx context.Context, news PeerNews) error {
 	if !m.lanes.follows {
 		for _, user := range news.Asked {
 			m.lanes.questions.Ask(user)
+			m.lanes.rememberVain(user, m.now()) // the retry lane need not ask for the same copies: it only gives them a time
 		}
 	}
 	m.lanes.questions.AnsweredElsewhere(news.Answered)
@@ -59,23 +66,72 @@ func (m *Machine) HearPeers(ctx context.Context, news PeerNews) error {
 	return nil
 }
 
-// rereadPeople brings the index up to what another tab wrote. It judges nothing again: the tab that wrote does.
-func (m *Machine) rereadPeople(ctx context.Context, users []ids.UserID) error {
+// rereadPeople brings the index up to what another tab wrote, and returns of whom it was news. The stored copies are judged by the tab that wrote.
+func (m *Machine) rereadPeople(ctx context.Context, users []ids.UserID) (changed []ids.UserID, err error) {
 	if len(users) == 0 {
-		return nil
+		return nil, nil
 	}
 	m.learning.enter()
 	defer m.learning.leave()
 	rows, err := m.readPeople(ctx, users)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for user, person := range rows.records {
 		if m.revs[user] != rows.revs[user] {
 			m.loadPerson(user, person, rows.revs[user])
+			changed = append(changed, user)
 		}
 	}
-	return nil
+	return changed, nil
+}
+
+// recent is a copy that was received not long ago.
+type recent struct {
+	sender.CopyKey
+	at int64
+}
+
+// How long and how many received copies are remembered for judgeRecent. News between tabs takes milliseconds; a tab may be busy for seconds.
+const (
+	recentFor = time.Minute
+	maxRecent = 16384
+)
+
+// rememberRecent notes copies that were judged by what this tab knows now.
+func (m *Machine) rememberRecent(r *Reception, now int64) {
+	if !m.company {
+		return
+	}
+	old := 0
+	for old < len(m.recent) && m.recent[old].at < now-recentFor.Milliseconds() {
+		old++
+	}
+	m.recent = slices.Delete(m.recent, 0, old)
+	for i := range r.Receipts {
+		if c := r.Receipts[i].Copy; c != nil && len(m.recent) < maxRecent {
+			m.recent = append(m.recent, recent{c.CopyKey, now})
+		}
+	}
+}
+
+// judgeRecent judges copies again that this tab received while another learned of their senders. The other has judged what was stored by then,
+// and this one had not heard by then.
+func (m *Machine) judgeRecent(ctx context.Context, users []ids.UserID) error {
+	if len(users) == 0 {
+		return nil
+	}
+	everybody := slices.Contains(users, m.trust.Own().UserID) // who is verified rests on our own identity
+	var copies []*shelved
+	for i := range m.recent {
+		if there := m.shelf.copy(m.recent[i].CopyKey); there != nil && !there.gone && (everybody || slices.Contains(users, there.copy.OlmUser)) {
+			copies = append(copies, there)
+		}
+	}
+	if changed, err := m.judgeCopies(ctx, copies, BecausePeer); err != nil || changed == 0 {
+		return err
+	}
+	return m.flush(ctx)
 }
 
 // rereadCopies reads again the copies of which something is in memory. The others are read when they are needed.
@@ -85,9 +141,10 @@ func (m *Machine) rereadCopies(ctx context.Context, names []sender.CopyKey) erro
 	var revs []uint64
 	for i := range names {
 		if there := m.shelf.copy(names[i]); there != nil {
+			m.shelf.find(nameOf(names[i])).asides = false
 			keys, before, revs = append(keys, record.CopyKey(names[i])), append(before, there), append(revs, there.rev)
 		} else if in := m.shelf.find(nameOf(names[i])); in != nil {
-			in.complete = false
+			in.complete, in.asides = false, false
 			delete(m.shelf.rooms, in.name.room)
 		}
 	}

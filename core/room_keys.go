@@ -59,6 +59,7 @@ func (m *Machine) ReceiveRoomKeys(events []sender.DecryptedOlmEvent) *Reception 
 			m.lanes.enter(r, r.Receipts[i].Copy)
 		}
 	}
+	m.rememberRecent(r, now)
 	return r
 }
 

@@ -21,9 +21,14 @@ const longestTimer = 15 * time.Minute
 // runLanes is the retry lane's clock: one timer, armed for the earliest copy that is due. It runs as long as the machine is open.
 func (p *program) runLanes() {
 	ctx := context.Background()
-	// What an earlier run learned but did not get to the end of judging. Nobody waits for it; the next start tries again.
-	_ = p.machine.Resume(ctx)
+	p.unfinished = true
 	for !p.closed {
+		if p.unfinished {
+			// What an earlier run, or a tab that is gone, learned but did not get to the end of judging. Nobody waits for it; should it fail, the
+			// next who leads tries again.
+			p.unfinished = false
+			_ = p.machine.Resume(ctx)
+		}
 		next, _ := p.machine.Retry(ctx) // an error is the store's; next says when to try again
 		timer := time.NewTimer(min(time.Until(time.UnixMilli(next)), longestTimer))
 		select {
@@ -50,6 +55,7 @@ func (p *program) lanesAre(args [][]byte) ([]byte, error) {
 	case "resume":
 		p.machine.PauseLanes(false)
 	case "lead":
+		p.unfinished = true
 		p.machine.FollowLanes(false)
 	case "follow":
 		p.machine.FollowLanes(true)

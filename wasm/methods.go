@@ -29,6 +29,7 @@ type program struct {
 	receptions map[string]*core.Reception // waiting for settleRoomKeys
 	last       int
 	closed     bool
+	unfinished bool          // there may be something that an earlier run did not get to the end of
 	timer      chan struct{} // holds one wish that the retry lane look at the time again
 }
 
