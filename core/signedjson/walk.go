@@ -39,20 +39,29 @@ func (w *walk) all() bool { return w.ended && skipSpace(w.text, w.at) == len(w.t
 
 // next finds the next member of an object.
 func (w *walk) next() (m member, ok bool) {
-	if !w.more('}') || w.text[w.at] != '"' {
+	quoted, value, ok := w.nextQuoted()
+	if !ok {
 		return member{}, false
+	}
+	return member{unescaped(quoted), value}, true
+}
+
+// nextQuoted is next with the name as written.
+func (w *walk) nextQuoted() (quoted []byte, value jsontext.Value, ok bool) {
+	if !w.more('}') || w.text[w.at] != '"' {
+		return nil, nil, false
 	}
 	end := skipString(w.text, w.at)
 	if end < 0 {
-		return member{}, false
+		return nil, nil, false
 	}
-	quoted := w.text[w.at:end]
+	quoted = w.text[w.at:end]
 	if w.at = skipSpace(w.text, end); w.at == len(w.text) || w.text[w.at] != ':' {
-		return member{}, false
+		return nil, nil, false
 	}
 	w.at++
-	value, ok := w.value()
-	return member{unescaped(quoted), value}, ok
+	value, ok = w.value()
+	return quoted, value, ok
 }
 
 // element finds the next element of an array.

@@ -5,7 +5,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"knownsender/core/ids"
+	"knownsender/core/signedjson"
 )
 
 // Limits bound what of an answer is read. What lies beyond is refused by name; the rest is read (T49).
@@ -57,8 +60,8 @@ func ParseAnswer(raw []byte, limits Limits) (*Answer, error) {
 	reading := &reading{limits: limits, answer: &Answer{problems: problems{limit: limits.Problems}}, users: make(map[ids.UserID]*answered)}
 	var sections [len(sectionNames)][]byte
 	var twice string
-	whole := eachMember(raw, func(quoted, value []byte) bool {
-		name, ok := unquote(quoted)
+	whole := signedjson.EachMember(raw, func(quoted []byte, value jsontext.Value) bool {
+		name, ok := signedjson.Unquote(quoted)
 		if at := slices.Index(sectionNames[:], name); ok && at >= 0 {
 			if sections[at] != nil {
 				twice = name
@@ -144,7 +147,7 @@ type reading struct {
 
 // user finds or begins what the answer says of a user; nil when the name is not one or one too many.
 func (r *reading) user(quoted []byte) *answered {
-	name, ok := unquote(quoted)
+	name, ok := signedjson.Unquote(quoted)
 	if of := r.users[ids.UserID(name)]; ok && of != nil {
 		return of
 	}
@@ -167,9 +170,9 @@ func (r *reading) user(quoted []byte) *answered {
 
 func (r *reading) readFailures(section []byte) bool {
 	failures := make(map[string]struct{})
-	ok := eachMember(section, func(quoted, _ []byte) bool {
+	ok := signedjson.EachMember(section, func(quoted []byte, _ jsontext.Value) bool {
 		// A server name has no more bytes than the user ids that hold it.
-		if name, ok := unquote(quoted); ok && len(name) <= ids.MaxLength && len(failures) < r.limits.Users {
+		if name, ok := signedjson.Unquote(quoted); ok && len(name) <= ids.MaxLength && len(failures) < r.limits.Users {
 			failures[name] = struct{}{}
 		}
 		return true
@@ -179,7 +182,7 @@ func (r *reading) readFailures(section []byte) bool {
 }
 
 func (r *reading) readKeys(section []byte, role Role) bool {
-	return eachMember(section, func(quoted, value []byte) bool {
+	return signedjson.EachMember(section, func(quoted []byte, value jsontext.Value) bool {
 		of := r.user(quoted)
 		if of == nil {
 			return true
@@ -195,7 +198,7 @@ func (r *reading) readKeys(section []byte, role Role) bool {
 }
 
 func (r *reading) readDevices(section []byte) bool {
-	return eachMember(section, func(quoted, value []byte) bool {
+	return signedjson.EachMember(section, func(quoted []byte, value jsontext.Value) bool {
 		of := r.user(quoted)
 		if of == nil {
 			return true
@@ -218,13 +221,13 @@ func (r *reading) readDevices(section []byte) bool {
 
 // readDevicesOf lists a user's devices. It answers false when the list is broken, and puts a code into problem when it is too long.
 func (r *reading) readDevicesOf(of *answered, list []byte, problem *Problem) bool {
-	whole := eachMember(list, func(quoted, value []byte) bool {
+	whole := signedjson.EachMember(list, func(quoted []byte, value jsontext.Value) bool {
 		if len(of.devices) >= min(r.limits.DevicesPerUser, maxDevices) || r.devices >= r.limits.Devices {
 			problem.Code = CodeTooManyDevices
 			return false
 		}
 		r.devices++
-		name, ok := unquote(quoted)
+		name, ok := signedjson.Unquote(quoted)
 		id, err := ids.ParseDeviceID(name)
 		if err != nil || !ok {
 			r.answer.problems.add(Problem{UserID: of.user, DeviceID: ids.DeviceID(cut(name)), Code: ids.CodeBadDeviceID,
