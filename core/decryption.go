@@ -112,7 +112,7 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 	if err := m.loadReplays(ctx, in, blockOf(open.index)); err != nil {
 		return nil, err
 	}
-	if !anyDirect(open.copies) {
+	if anyClaimed(open.copies) {
 		// A tombstone may have something to say against a claim.
 		if err := m.loadAsides(ctx, in); err != nil {
 			return nil, err
@@ -183,9 +183,9 @@ func further(a, b error) error {
 	return a
 }
 
-func anyDirect(copies []*sender.Copy) bool {
+func anyClaimed(copies []*sender.Copy) bool {
 	for _, c := range copies {
-		if c.Provenance == sender.Direct {
+		if c.Provenance == sender.Claimed {
 			return true
 		}
 	}
@@ -260,7 +260,8 @@ func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, erro
 		}
 	}
 	_, remembered := in.replays[blockOf(name.Index)]
-	if !whole && (len(question.Copies) > 0 && !remembered || !anyDirect(question.Copies) && !in.asides) {
+	explained := in.asides || len(question.Copies) > 0 && !anyClaimed(question.Copies)
+	if !whole && (len(question.Copies) > 0 && !remembered || !explained) {
 		return nil, &DecryptionError{Code: CodeSessionNotLoaded}
 	}
 	question.Replayed = in.replayed(name.Index, name.EventID)

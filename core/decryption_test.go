@@ -272,6 +272,23 @@ func TestTombstoneAgainstClaim(t *testing.T) {
 	w.wantCodes(phone.Message(string(room), session, "hello"), hidden("tampered"))
 }
 
+// T06, T38: the same where a direct copy decrypts too, but is suspended and somebody else's, so that the claim would speak.
+func TestTombstoneAgainstClaimBesideASuspendedCopy(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.alice()
+	mallory, hers := w.mallory()
+	phone.NotCrossSigned().CorruptlyCrossSigned()
+	hers.NotCrossSigned().CorruptlyCrossSigned()
+	w.answer(alice)
+	w.answerJSON(testkit.JSON(without(w.kit.KeysQueryObject(mallory), "device_keys", mallory.ID)))
+	session := w.kit.Outbound()
+	w.plant(w.claimed(phone, session, 0))
+	w.kept(w.event(phone, room, session, testkit.WithoutDeviceKeys))
+	w.receive(w.event(hers, room, session))
+	w.restart()
+	w.wantCodes(phone.Message(string(room), session, "hello", testkit.Set("sender", mallory.ID)), hidden("tampered"))
+}
+
 // Scenario 123, T12: verified, then another identity: the new one's sessions are violations until the verification is withdrawn; the old
 // one's stay as they are.
 func TestIdentityChange(t *testing.T) {

@@ -59,12 +59,12 @@ func (m *Machine) write(ctx context.Context) error {
 // writing is one batch under way, and what to note down when it has been committed. It holds the values as they were when it was made: the
 // shelf may move on while the commit waits.
 type writing struct {
-	batch    store.Batch
-	aside    []store.Op
-	sessions []*session
-	written  []writtenCopy
-	deleted  []sender.CopyKey
-	after    []func()
+	batch     store.Batch
+	aside     []store.Op
+	sessions  []*session
+	written   []writtenCopy
+	discarded []sender.CopyKey // tombstones take their place
+	after     []func()
 }
 
 type writtenCopy struct {
@@ -94,6 +94,7 @@ func (m *Machine) collect() *writing {
 			if !in.graves[i].written {
 				w.add(record.TombstoneRow(in.graves[i].Tombstone), in.graves[i].rev)
 				buried := in.graves[i].Tombstone
+				w.discarded = append(w.discarded, buried.CopyKey)
 				w.after = append(w.after, func() { in.wrote(buried) })
 			}
 		}
@@ -144,7 +145,7 @@ func (w *writing) deleteCopy(in *session, there *shelved) {
 		if there.stored.BackedUp {
 			w.batch.Counters[counterBackedUp]--
 		}
-		w.deleted = append(w.deleted, there.stored.CopyKey)
+		w.discarded = append(w.discarded, there.stored.CopyKey)
 	}
 	w.after = append(w.after, func() {
 		there.stored, there.rev = nil, 0
@@ -188,7 +189,7 @@ func (in *session) wrote(t *sender.Tombstone) {
 func (m *Machine) announce(w *writing) {
 	var fresh []RoomKeyInfo
 	var updates []SenderDataUpdate
-	news := PeerNews{Copies: w.deleted}
+	news := PeerNews{Copies: w.discarded}
 	for _, c := range w.written {
 		if m.company {
 			news.Copies = append(news.Copies, c.after.CopyKey)
