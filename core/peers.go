@@ -134,9 +134,10 @@ func (m *Machine) judgeRecent(ctx context.Context, users []ids.UserID) error {
 	return m.flush(ctx)
 }
 
-// rereadCopies reads again the copies of which something is in memory. The others are read when they are needed.
+// rereadCopies reads again the copies of which something is in memory. The others are read when they are needed, but for those of rooms that
+// were read whole: what is not in memory of them counts as not being there.
 func (m *Machine) rereadCopies(ctx context.Context, names []sender.CopyKey) error {
-	var keys []store.Key
+	var keys, fresh []store.Key
 	var before []*shelved
 	var revs []uint64
 	for i := range names {
@@ -146,17 +147,24 @@ func (m *Machine) rereadCopies(ctx context.Context, names []sender.CopyKey) erro
 		} else if in := m.shelf.find(nameOf(names[i])); in != nil {
 			in.complete, in.asides = false, false
 			delete(m.shelf.rooms, in.name.room)
+		} else if _, whole := m.shelf.rooms[names[i].RoomID]; whole {
+			fresh = append(fresh, record.CopyKey(names[i]))
 		}
 	}
-	if len(keys) == 0 {
+	if len(keys)+len(fresh) == 0 {
 		return nil
 	}
-	rows, err := m.store.Get(ctx, store.Copies, keys)
+	rows, err := m.store.Get(ctx, store.Copies, slices.Concat(keys, fresh))
 	if err != nil {
 		return err
 	}
+	for i := range rows[len(keys):] {
+		if row := &rows[len(keys)+i]; row.Rev != 0 {
+			m.take(row)
+		}
+	}
 	var updates []SenderDataUpdate
-	for i := range rows {
+	for i := range rows[:len(keys)] {
 		was := before[i].copy
 		if rows[i].Rev == 0 {
 			m.shelf.session(nameOf(was.CopyKey)).vanished(before[i], revs[i])
