@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # The same sources give the same bytes on every machine; stripping also hides local paths. wasm-opt is left out: it saves nothing after
 # brotli. "web/packaging/size.mjs" has the budget.
 GOBUILD := go build -trimpath -buildvcs=false -ldflags="-s -w -buildid="
-WASM    := GOOS=js GOARCH=wasm $(GOBUILD)
+WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -overlay web/build/overlay.json
 TSC     := node_modules/.bin/tsc
 
 .PHONY: build test demo arch size fuzz bench clean wasm typescript test-build debian
@@ -16,6 +16,7 @@ build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
 wasm:
 	@mkdir -p web/dist
+	@node web/packaging/overlay.mjs web/build/overlay.json
 	$(WASM) -o web/dist/knownsender.wasm ./wasm
 
 typescript: node_modules/.package-lock.json

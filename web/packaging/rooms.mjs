@@ -9,7 +9,7 @@ export const top = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** The Go rooms that exist. */
 export function goRooms() {
-  return ["core", "jsbridge", "idbstore", "wasm", "web/test"].filter((room) => existsSync(join(top, room)));
+  return ["core", "jsbridge", "idbstore", "wasm", "web/test", "web/packaging"].filter((room) => existsSync(join(top, room)));
 }
 
 /** Every Go file of the project. */

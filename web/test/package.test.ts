@@ -76,7 +76,9 @@ describe("the tarball", () => {
     }
     const digest = (folder: string): string => {
       const out = join(project, "again.wasm");
-      execFileSync("go", ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, "./wasm"], { cwd: folder, env: { ...process.env, GOOS: "js", GOARCH: "wasm" } });
+      const overlay = join(project, "overlay.json");
+      execFileSync("node", ["web/packaging/overlay.mjs", overlay], { cwd: top });
+      execFileSync("go", ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-overlay", overlay, "-o", out, "./wasm"], { cwd: folder, env: { ...process.env, GOOS: "js", GOARCH: "wasm" } });
       return createHash("sha256").update(readFileSync(out)).digest("hex");
     };
     assert.equal(digest(copy), digest(top));
