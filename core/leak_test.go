@@ -1,0 +1,167 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"knownsender/core"
+	"knownsender/core/policy"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+	"knownsender/core/testkit"
+)
+
+// T56, I21: nothing that is printed, told or returned as an error holds a session key, a ratchet or a plaintext, in whatever spelling.
+
+// spy collects everything that comes out of the machine but the clear events themselves.
+type spy struct {
+	t     testing.TB
+	heard []string
+}
+
+func (s *spy) hears(what string, values ...any) {
+	for _, value := range values {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+			s.heard = append(s.heard, what+": "+fmt.Sprintf(verb, value))
+		}
+		if err, ok := value.(error); ok {
+			for ; err != nil; err = errors.Unwrap(err) {
+				s.heard = append(s.heard, what+": "+err.Error())
+			}
+		}
+	}
+}
+
+// spellings are the ways in which bytes get into a text.
+func spellings(secret []byte) []string {
+	var all []string
+	for shift := range 3 { // where in a group of three the secret may begin
+		text := base64.StdEncoding.EncodeToString(append(make([]byte, shift), secret...))
+		all = append(all, text[4:24])
+	}
+	decimal := strings.Trim(fmt.Sprint(secret[:8]), "[]")
+	return append(all, hex.EncodeToString(secret[:8]), strings.ToUpper(hex.EncodeToString(secret[:8])), decimal, strings.ReplaceAll(decimal, " ", ", "),
+		strings.Trim(fmt.Sprintf("%#v", secret[:6]), "[]byte{}"))
+}
+
+func TestNothingLeaks(t *testing.T) {
+	const plaintext = "the eagle lands at midnight"
+	w := newWorld(t)
+	alice, phone := w.alice()
+	_, hers := w.mallory()
+	s := &spy{t: t}
+	ctx := context.Background()
+	sessions := []*testkit.Outbound{w.kit.Outbound(), w.kit.Outbound(), w.kit.Outbound()}
+	var secrets [][]byte
+	for _, session := range sessions {
+		for _, index := range []uint32{0, 1, 5} {
+			secrets = append(secrets, decode(t, session.SessionKeyAt(index))[5:133])
+		}
+	}
+
+	// Everything that goes well.
+	events := []sender.DecryptedOlmEvent{w.event(phone, room, sessions[0]), w.event(phone, room, sessions[1], testkit.WithoutDeviceKeys), w.event(hers, room, sessions[2])}
+	reception := w.machine.ReceiveRoomKeys(events)
+	s.hears("reception", reception, *reception)
+	for i := range reception.Receipts {
+		r := &reception.Receipts[i]
+		s.hears("receipt", r, *r, r.Copy, *r.Copy, r.Copy.Session, *r.Copy.Session, r.Finding, *r.Finding)
+	}
+	w.flush()
+	s.hears("settled", w.machine.Settled(reception))
+	s.hears("answer", w.answer(alice))
+	message := phone.RoomEvent(string(room), sessions[0], testkit.JSON(map[string]any{"type": "m.room.message", "room_id": room, "content": map[string]any{"body": plaintext}}))
+	event, err := w.decrypt(message, policy.Untrusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hears("info", event.Info, event.Info.Verdict, event.Info.Verdict.Chosen)
+	explained, err := w.machine.Explain(ctx, room, sessionID(t, sessions[0].ID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hears("explanation", explained, *explained, explained.Copies[0], explained.Copies[0].Finding)
+	s.hears("machine", w.machine)
+
+	// Everything that does not.
+	whole := w.event(phone, room, sessions[1])
+	for name, hook := range mutations(phone.RoomKeyObject(w.mine, string(room), sessions[1])) {
+		bad := whole
+		bad.Payload = changed(t, bad.Payload, hook)
+		receipt := w.machine.ReceiveRoomKeys([]sender.DecryptedOlmEvent{bad}).Receipts[0]
+		s.hears("room key, "+name, receipt, receipt.Err)
+	}
+	for name, hook := range mutations(phone.EventObject(string(room), sessions[0], []byte(`{}`))) {
+		_, err := w.machine.DecryptRoomEvent(ctx, changed(t, message, hook), room)
+		s.hears("event, "+name, err)
+	}
+	for _, cut := range []int{1, len(events[1].Payload) / 2, len(events[1].Payload) - 1} {
+		bad := events[1]
+		bad.Payload = bad.Payload[:cut]
+		s.hears("room key cut off", w.machine.ReceiveRoomKeys([]sender.DecryptedOlmEvent{bad}).Receipts[0])
+	}
+	sessions[0].SkipTo(5)
+	for _, inside := range []string{
+		plaintext, `{"` + plaintext + `":1,"` + plaintext + `":2}`, `{"type":"` + plaintext + `"}`, `{"room_id":"` + plaintext + `","type":"x","content":{}}`,
+		`{"room_id":"!room:example.org","type":"x","content":"` + plaintext + `"}`, `{"room_id":"!room:example.org","type":7,"content":{"body":"` + plaintext + `"}}`,
+		`{"room_id":"!room:example.org","type":"x","content":{"body":"` + plaintext,
+	} {
+		_, err := w.decrypt(phone.RoomEvent(string(room), sessions[0], []byte(inside)), policy.Untrusted)
+		if err == nil {
+			t.Errorf("%s was shown", inside)
+		}
+		s.hears("plaintext", err)
+	}
+	for r := range policy.TrustRequirement(policy.Requirements) {
+		_, err := w.decrypt(changed(t, message, testkit.Set("event_id", "$replay")), r)
+		s.hears("withheld", err)
+	}
+	// Damaged rows are reported by what is wrong with them.
+	for i := range 3 {
+		row := rowOf(t, w, i)
+		for _, bad := range [][]byte{row.Value[:len(row.Value)-3], append(bytes.Clone(row.Value), 1), []byte("KS\x02\x00" + string(row.Value[4:60]))} {
+			w.rot(store.Copies, row.Key, bad)
+			w.restart()
+			if err := w.machine.LoadRoom(ctx, room); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(w.heard.reports) == 0 {
+		t.Error("no report to look at")
+	}
+	s.hears("listener", w.heard.keys, w.heard.updates, w.heard.reports)
+	for i := range w.heard.reports {
+		s.hears("report", w.heard.reports[i])
+	}
+	s.hears("machine", w.machine, core.ChecksFor(w.machine, events[0]))
+
+	var forbidden []string
+	for _, secret := range secrets {
+		forbidden = append(forbidden, spellings(secret)...)
+	}
+	forbidden = append(forbidden, plaintext, "eagle", hex.EncodeToString([]byte(plaintext)), testkit.Base64([]byte(plaintext))[:20], strings.Trim(fmt.Sprint([]byte(plaintext)), "[]"))
+	for _, text := range s.heard {
+		for _, secret := range forbidden {
+			if at := strings.Index(text, secret); at >= 0 {
+				t.Fatalf("%.60s ... holds a secret at %d: %.120s", text, at, text[max(0, at-60):])
+			}
+		}
+	}
+	// The net has no holes: what does hold a secret is caught.
+	for _, text := range []string{sessions[0].SessionKeyAt(5), sessions[0].ExportedAt(0), fmt.Sprint(secrets[0]), fmt.Sprintf("%#v", secrets[0]), fmt.Sprintf("%x", secrets[1]), string(event.ClearEvent)} {
+		caught := false
+		for _, secret := range forbidden {
+			caught = caught || strings.Contains(text, secret)
+		}
+		if !caught {
+			t.Errorf("not caught: %.40s", text)
+		}
+	}
+}
