@@ -70,12 +70,28 @@ func (m *Machine) tell() {
 	}
 	m.telling = true
 	defer func() { m.telling = false }()
-	for len(m.untold) > 0 {
+	for m.tellSeen(); len(m.untold) > 0; m.tellSeen() {
 		next := m.untold[0]
 		m.untold = m.untold[1:]
 		m.turn.give(func() { next(m.listener) })
 	}
 	m.untold = nil
+}
+
+// saw notes for the listener what the store has come to say of a copy by another's doing. It is noted where the row is read, whatever it is read
+// for: by then memory may have come to the same by itself, and would have nothing to write and nothing to tell.
+func (m *Machine) saw(was, now *sender.Copy) {
+	if was != nil && (was.Current != now.Current || was.Suspended != now.Suspended) {
+		m.seen = append(m.seen, SenderDataUpdate{CopyKey: now.CopyKey, Before: was.Current, After: now.Current, Suspended: now.Suspended, Because: BecausePeer})
+	}
+}
+
+// tellSeen lists what was seen behind what is to be told already.
+func (m *Machine) tellSeen() {
+	if updates := m.seen; len(updates) > 0 {
+		m.seen = nil
+		m.untold = append(m.untold, func(l Listener) { l.SenderDataUpdated(updates) })
+	}
 }
 
 // leave ends a call: what it has to tell is told, and the turn is free.

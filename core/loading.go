@@ -188,10 +188,12 @@ func (m *Machine) takeAs(row *store.Row, binding bool) (there *shelved, err erro
 		in.copies = append(in.copies, there)
 		m.restore(in, there, row)
 	case binding || row.Rev > there.rev:
+		was := there.stored
 		there.stored, there.rev, there.extra = c, row.Rev, extra
 		if there.gone {
 			return there, nil
 		}
+		m.saw(was, c)
 		if there.copy, _ = sender.Join(c, there.copy); there.copy != c {
 			m.shelf.queue(in)
 		}

@@ -67,7 +67,8 @@ type Machine struct {
 	revs        map[ids.UserID]uint64 // of the rows that trust holds
 
 	turn    turn
-	untold  []func(Listener) // what the listener has yet to hear, in order
+	untold  []func(Listener)   // what the listener has yet to hear, in order
+	seen    []SenderDataUpdate // what another tab wrote, to be told after that
 	telling bool
 	// writing orders our own commits, so that they do not conflict with one another. No synchronous call takes it.
 	writing queue

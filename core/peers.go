@@ -163,24 +163,12 @@ func (m *Machine) rereadCopies(ctx context.Context, names []sender.CopyKey) erro
 			m.take(row)
 		}
 	}
-	var updates []SenderDataUpdate
 	for i := range rows[:len(keys)] {
-		was := before[i].copy
 		if rows[i].Rev == 0 {
-			m.shelf.session(nameOf(was.CopyKey)).vanished(before[i], revs[i])
+			m.shelf.session(nameOf(before[i].copy.CopyKey)).vanished(before[i], revs[i])
 			continue
 		}
-		if m.take(&rows[i]) == nil {
-			continue
-		}
-		if now := before[i].copy; now.Current != was.Current || now.Suspended != was.Suspended {
-			updates = append(updates, SenderDataUpdate{
-				CopyKey: now.CopyKey, Before: was.Current, After: now.Current, Suspended: now.Suspended, Because: BecausePeer,
-			})
-		}
-	}
-	if len(updates) > 0 {
-		m.untold = append(m.untold, func(l Listener) { l.SenderDataUpdated(updates) })
+		m.take(&rows[i])
 	}
 	return nil
 }

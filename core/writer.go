@@ -73,6 +73,7 @@ type writtenCopy struct {
 	before *sender.Copy // nil: new
 	after  *sender.Copy
 	cause  Cause
+	seen   bool // the row was read while the commit was under way
 }
 
 // collect takes everything unwritten off the shelf's list and makes a batch of it.
@@ -117,7 +118,7 @@ func (w *writing) add(row store.Row, expect uint64) {
 
 func (w *writing) addCopy(there *shelved) {
 	w.add(record.CopyRowExtra(there.copy, there.extra), there.rev)
-	w.written = append(w.written, writtenCopy{there, there.rev, there.stored, there.copy, there.because})
+	w.written = append(w.written, writtenCopy{there, there.rev, there.stored, there.copy, there.because, false})
 	before := 0
 	if there.stored == nil {
 		if there.rev == 0 { // otherwise a damaged row lies there, and was counted when it was whole
@@ -157,9 +158,10 @@ func (w *writing) deleteCopy(in *session, there *shelved) {
 
 // committed notes what the store holds now.
 func (w *writing) committed() {
-	for _, c := range w.written {
-		// Unless the row was read again while the commit was under way: then what was read is as new, or newer.
-		if c.in.rev == c.rev {
+	for i := range w.written {
+		c := &w.written[i]
+		// Unless the row was read again while the commit was under way: then what was read is as new, or newer, and was noted to be told.
+		if c.seen = c.in.rev != c.rev; !c.seen {
 			c.in.stored, c.in.rev = c.after, c.rev+1
 		}
 		c.in.stale = false
@@ -187,6 +189,7 @@ func (in *session) wrote(t *sender.Tombstone) {
 
 // announce tells of copies that are new or begin earlier than what lay in the store, and of those of whose sender more is known.
 func (m *Machine) announce(w *writing) {
+	m.tellSeen()
 	var fresh []RoomKeyInfo
 	var updates []SenderDataUpdate
 	news := PeerNews{Copies: w.discarded}
@@ -197,7 +200,7 @@ func (m *Machine) announce(w *writing) {
 		if c.before == nil || c.after.Session.FirstKnownIndex() < c.before.Session.FirstKnownIndex() {
 			fresh = append(fresh, RoomKeyInfo{c.after.RoomID, c.after.SessionID, c.after.SenderKey})
 		}
-		if c.before != nil && (c.before.Current != c.after.Current || c.before.Suspended != c.after.Suspended) {
+		if c.before != nil && !c.seen && (c.before.Current != c.after.Current || c.before.Suspended != c.after.Suspended) {
 			updates = append(updates, SenderDataUpdate{
 				CopyKey: c.after.CopyKey, Before: c.before.Current, After: c.after.Current, Suspended: c.after.Suspended, Because: c.cause,
 			})
