@@ -1,0 +1,162 @@
+package core_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"knownsender/core"
+	"knownsender/core/ids"
+	"knownsender/core/record"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+	"knownsender/core/testkit"
+)
+
+// What falls between two tabs: one learns of a sender and judges what is stored, the other has received and not yet stored, or has stored and
+// not yet heard. Whoever is still alive judges it, and each tab tells each change once.
+
+// peers is two tabs; what each tells is handed to the other by deliver.
+func peers(t *testing.T, one *world) (two *world, deliver func()) {
+	two = one.tab()
+	one.machine.MeetPeers()
+	two.machine.MeetPeers()
+	var toOne, toTwo []core.PeerNews
+	one.heard.told = func(news core.PeerNews) { toTwo = append(toTwo, news) }
+	two.heard.told = func(news core.PeerNews) { toOne = append(toOne, news) }
+	hear := func(w *world, untold *[]core.PeerNews) {
+		for len(*untold) > 0 {
+			news := (*untold)[0]
+			*untold = (*untold)[1:]
+			if err := w.machine.HearPeers(context.Background(), news); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return two, func() {
+		for len(toOne)+len(toTwo) > 0 {
+			hear(two, &toTwo)
+			hear(one, &toOne)
+		}
+	}
+}
+
+func told(updates []core.SenderDataUpdate) (words []string) {
+	for _, u := range updates {
+		words = append(words, fmt.Sprint(u.Before.Kind, " ", u.After.Kind, " ", u.Because))
+	}
+	return words
+}
+
+// F18, F19: received here while another tab learned of the sender, of devices and of verification; stored before or after it was heard.
+func TestReceivedWhileAnotherTabLearned(t *testing.T) {
+	for _, verified := range []bool{false, true} {
+		for _, heardFirst := range []bool{false, true} {
+			t.Run(fmt.Sprintf("verified %v, heard before it is stored %v", verified, heardFirst), func(t *testing.T) {
+				one := newWorld(t)
+				alice, phone := one.alice()
+				want := sender.SenderUnverified
+				if verified {
+					want = sender.SenderVerified
+					one.me.Verifies(alice)
+					one.answer(one.me, alice)
+				}
+				two, deliver := peers(t, one)
+				two.machine.ReceiveRoomKeys([]sender.DecryptedOlmEvent{two.event(phone, room, two.kit.Outbound(), testkit.WithoutDeviceKeys)})
+				if verified {
+					one.verifyMe()
+				} else {
+					one.answer(alice)
+				}
+				if heardFirst {
+					deliver()
+				}
+				two.flush()
+				deliver()
+				if got := one.copy().Current.Kind; got != want {
+					t.Fatalf("stored as %v, want %v", got, want)
+				}
+				// What is told begins with what was stored, so where it was stored as it is there is nothing to tell.
+				if changes := told(two.heard.updates); heardFirst && len(changes) != 0 || !heardFirst && len(changes) != 1 {
+					t.Errorf("told %v", changes)
+				}
+			})
+		}
+	}
+}
+
+// Both tabs come to the same by themselves, and one finds that there is nothing left to write: it tells all the same, once.
+func TestEveryTabTellsOnce(t *testing.T) {
+	one := newWorld(t)
+	alice, phone := one.alice()
+	two, deliver := peers(t, one)
+	two.kept(two.event(phone, room, two.kit.Outbound(), testkit.WithoutDeviceKeys))
+	deliver()
+	one.answer(alice)
+	deliver()
+	if got := fmt.Sprint(told(one.heard.updates)); got != "[UnknownDevice SenderUnverified keys_query]" {
+		t.Errorf("the tab that asked told %v", got)
+	}
+	if got := fmt.Sprint(told(two.heard.updates)); got != "[UnknownDevice SenderUnverified other_tab]" {
+		t.Errorf("the other told %v", got)
+	}
+}
+
+// F04: the tab that received is gone before it heard. The retry lane judges what it left, and need not ask anybody.
+func TestLeftUnjudgedByATabThatDied(t *testing.T) {
+	one, server := connected(t)
+	alice, phone := one.alice()
+	two := one.tab()
+	two.machine.ReceiveRoomKeys([]sender.DecryptedOlmEvent{two.event(phone, room, two.kit.Outbound(), testkit.WithoutDeviceKeys)})
+	one.answer(alice)
+	two.flush()
+	if got := one.copy().Current.Kind; got != sender.UnknownDevice {
+		t.Fatalf("stored as %v: the story is about something else", got)
+	}
+	one.retry()
+	if got := one.copy(); got.Current.Kind != sender.SenderUnverified || server.requests() != 0 {
+		t.Errorf("%v after %d requests", got.Current.Kind, server.requests())
+	}
+}
+
+// F04, F20: a leader is gone between what it learned and what that bears on. The tab that leads next finds the note and finishes the work,
+// though it was open all the time.
+func TestNextLeaderFinishesWhatWasBegun(t *testing.T) {
+	one := newWorld(t)
+	alice, phone := one.alice()
+	one.kept(one.event(phone, room, one.kit.Outbound(), testkit.WithoutDeviceKeys))
+	before := one.copy()
+	two := one.tab()
+	one.answer(alice)
+	// The store as it was between the two commits.
+	rows, err := one.rows.Get(context.Background(), store.Copies, []store.Key{record.CopyKey(before.CopyKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := record.CopyRow(before)
+	note := record.JudgeNoteRow(record.JudgeNote{
+		Name: "begun", Because: string(core.BecauseKeysQuery),
+		Parts: []record.JudgePart{{Index: store.IndexWaiting, Value: store.Key{string(ids.UserID(alice.ID))}}},
+	})
+	if err := one.rows.Commit(context.Background(), store.Batch{Ops: []store.Op{
+		{Table: store.Copies, Key: old.Key, Expect: rows[0].Rev, Value: old.Value, Index: old.Index},
+		{Table: store.Meta, Key: note.Key, Expect: store.AnyRev, Value: note.Value},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.machine.HearPeers(context.Background(), core.PeerNews{Users: []ids.UserID{ids.UserID(alice.ID)}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing left
+		if err := two.machine.Resume(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := two.copy().Current.Kind; got != sender.SenderUnverified {
+		t.Errorf("stored as %v", got)
+	}
+	left, err := one.rows.Page(context.Background(), store.Query{Table: store.Meta, Prefix: record.JudgeNotesPrefix()})
+	if err != nil || len(left) != 0 {
+		t.Errorf("%d notes left, %v", len(left), err)
+	}
+}
