@@ -312,7 +312,7 @@ func content(name string, value any) testkit.Hook {
 	return testkit.In("content", testkit.Set(name, value))
 }
 
-// Scenario 26, T06: the sender's own message carries a forged signature by the current self-signing key. The key is discarded, a tombstone
+// Scenario 26, scenario 131, T06: the sender's own message carries a forged signature by the current self-signing key. The key is discarded, a tombstone
 // without ratchet says why, no policy shows its messages, and a later honest copy starts afresh.
 func TestForgedCrossSignature(t *testing.T) {
 	w := newWorld(t)
