@@ -1,0 +1,68 @@
+// Scenario 66, F02: the whole browser is killed with kill -9 while keys are stored and nobody has answered who sent them. Twenty times on one
+// profile: nothing that was reported stored is ever missing, and when the server answers at last, all of it is known.
+
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Browser } from "./browser.js";
+import { useChrome } from "./harness.js";
+import { furnish } from "./lanekit.js";
+import { keysQueryAnswer, Outbound, Person } from "./people.js";
+
+const chrome = useChrome();
+const runs = 20;
+const me = new Person("@me:test", "MINE");
+const senders = [new Person("@alice:test", "ALICE", "yes"), new Person("@bob:test", "BOB", "yes")];
+
+test(`scenario 66, F02: the browser is killed ${runs} times between stored and the answer; nothing is lost, and all is settled after a restart`, async (t) => {
+  const profile = await mkdtemp(join(tmpdir(), "knownsender-"));
+  const url = `${chrome.server.origin}/page`;
+  const stored: string[] = [];
+  let browser: Browser | undefined;
+  const began = performance.now();
+  try {
+    for (let run = 0; run < runs; run++) {
+      browser = new Browser(profile);
+      const page = await browser.open(url);
+      await furnish(page);
+      const sessions = senders.map(() => new Outbound(`!room${run % 3}:test`));
+      const before = await page.inPage(async ({ own, items }) => {
+        const { machine, server } = await net.open(kit.ks, own, "killed", new net.Homeserver().hold());
+        const { total } = await machine.roomKeyCounts();
+        const { stored } = machine.receiveRoomKeys(items);
+        await stored;
+        await net.until("asked", () => server.asked.length > 0);
+        return total;
+      }, { own: me.own, items: senders.map((sender, i) => (sessions[i] as Outbound).item(sender, me, { embed: false })) });
+      const dead = browser.kill(); // at once: the next thing this browser would do is wait
+      assert.equal(before, stored.length, `run ${run}: all that was stored before is there`);
+      stored.push(...sessions.map(({ roomId, sessionId }) => `${roomId} ${sessionId}`));
+      await dead;
+    }
+    browser = new Browser(profile);
+    const page = await browser.open(url);
+    await furnish(page);
+    const ends = await page.inPage(async ({ own, answer, sessions }) => {
+      const reports: string[] = [];
+      const { machine, updates } = await net.open(kit.ks, own, "killed", new net.Homeserver().know(answer));
+      machine.registerStoreReportCallback(({ code }) => void (code.startsWith("persistence") || reports.push(code)));
+      await net.until("all are settled", () => updates.length >= sessions.length);
+      const known: string[] = [];
+      for (const session of sessions) {
+        const [room = "", id = ""] = session.split(" ");
+        const { copies } = await machine.explain(room, id);
+        if (copies.length === 1 && copies[0]?.senderData.type === "SenderUnverified") known.push(session);
+      }
+      const { total } = await machine.roomKeyCounts();
+      await machine.close();
+      return { total, known, updates: updates.length, reports };
+    }, { own: me.own, answer: keysQueryAnswer(senders), sessions: stored });
+    assert.deepEqual(ends, { total: stored.length, known: stored, updates: stored.length, reports: [] });
+    t.diagnostic(`${((performance.now() - began) / (runs + 1)).toFixed(0)} ms a run`);
+  } finally {
+    await browser?.kill();
+    await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  }
+});

@@ -1,0 +1,96 @@
+// What ten thousand room keys of one sender cost when the sender becomes known, and how long the page stands still meanwhile. The figures are
+// printed; the limits here are wide enough for a busy machine, and catch a change of kind rather than of degree.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { useChrome } from "./harness.js";
+import { withNet } from "./lanekit.js";
+import { keysQueryAnswer, Outbound, Person } from "./people.js";
+
+const chrome = useChrome();
+const count = 10_000;
+const me = new Person("@me:test", "MINE");
+const alice = new Person("@alice:test", "ALICE", "yes");
+
+test(`${count} copies of one sender: asked about in vain, becoming known, and none of it stops the page`, async (t) => {
+  const items = Array.from({ length: count }, (_, i) => new Outbound(`!room${i % 50}:test`).item(alice, me, { embed: false }));
+  await withNet(chrome, async ({ inPage }) => {
+    await inPage(async (own) => {
+      const client = await net.open(kit.ks, own, "many");
+      /** The longest time in which nothing else could run, in milliseconds, and the browser's own word on it. */
+      const standstill = async <R>(work: () => Promise<R>): Promise<{ result: R; longest: number; tasks: number[]; took: number }> => {
+        const channel = new MessageChannel();
+        const tasks: number[] = [];
+        const observer = new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration)));
+        observer.observe({ type: "longtask" });
+        let last = performance.now();
+        let longest = 0;
+        channel.port1.onmessage = () => {
+          const now = performance.now();
+          longest = Math.max(longest, now - last);
+          last = now;
+          channel.port2.postMessage(0);
+        };
+        channel.port2.postMessage(0);
+        const began = performance.now();
+        const result = await work();
+        const took = performance.now() - began;
+        await net.pause(50);
+        channel.port1.close();
+        observer.disconnect();
+        return { result, longest, tasks, took };
+      };
+      Object.assign(globalThis, { client, standstill });
+    }, me.own);
+    const part = 500;
+    for (let at = 0; at < count; at += part) {
+      await inPage(async (items) => {
+        const { machine } = (globalThis as unknown as { client: import("./homeserver.js").Client }).client;
+        await machine.receiveRoomKeys(items).stored;
+      }, items.slice(at, at + part));
+    }
+    const got = await inPage(async ({ answer, count }) => {
+      type Standstill = (work: () => Promise<void>) => Promise<{ longest: number; tasks: number[]; took: number }>;
+      const { client, standstill } = globalThis as unknown as { client: import("./homeserver.js").Client; standstill: Standstill };
+      const { machine, server, updates } = client;
+      await net.until("nothing is under way", () => machine.laneCounts().slow === 0, 60_000);
+      const rows = async (): Promise<number> => {
+        const request = indexedDB.open("many");
+        const database = await new Promise<IDBDatabase>((resolve) => (request.onsuccess = () => resolve(request.result)));
+        const due = database.transaction("copies").objectStore("copies").index("waiting").count();
+        const left = await new Promise<number>((resolve) => (due.onsuccess = () => resolve(due.result)));
+        database.close();
+        return left;
+      };
+      // All are made due, and asked about in vain: the passes write a new time for each.
+      const asked = server.requestsFor("@alice:test");
+      const vain = await standstill(async () => {
+        machine.retryNow();
+        await net.until("asked", () => server.requestsFor("@alice:test") > asked);
+        for (let quiet = 0; quiet < 20; quiet++) {
+          const { requests } = machine.laneCounts();
+          if (requests > 0) quiet = 0;
+          await net.pause(50);
+        }
+      });
+      const requests = server.requestsFor("@alice:test") - asked;
+      const waiting = await rows();
+      // A key that arrives meanwhile is not held up by the ten thousand.
+      server.know(answer);
+      const known = await standstill(async () => {
+        machine.retryNow();
+        await net.until("all are known", () => updates.length >= count, 60_000);
+      });
+      const left = await rows();
+      await machine.close();
+      return { vain, known, requests, waiting, left, told: updates.length };
+    }, { answer: keysQueryAnswer([alice]), count });
+    const tasks = (tasks: number[]): string => (tasks.length === 0 ? "no task above 50 ms" : `tasks above 50 ms: ${tasks.map((ms) => ms.toFixed(0)).join(", ")}`);
+    t.diagnostic(`becoming known: ${(got.known.took * 1000 / count).toFixed(0)} us a copy (to be below 100), longest standstill ${got.known.longest.toFixed(0)} ms, ${tasks(got.known.tasks)} (none wanted)`);
+    t.diagnostic(`asked about in vain: longest standstill ${got.vain.longest.toFixed(0)} ms, ${tasks(got.vain.tasks)}; ${got.requests} requests`);
+    assert.deepEqual([got.waiting, got.left, got.told], [count, 0, count]);
+    assert.ok(got.requests <= 3, `${got.requests} requests for one sender`);
+    assert.ok(got.known.took / count < 1, `${got.known.took} ms`);
+    assert.ok(got.known.longest < 1000 && got.vain.longest < 1000, `${got.known.longest} and ${got.vain.longest} ms`);
+  });
+});
