@@ -75,13 +75,14 @@ FUZZTIME ?= 20s
 fuzz:
 	node web/packaging/fuzz.mjs $(FUZZTIME)
 
-# What the synchronous calls cost, natively and in headless Chrome: the Machine natively, the methods JavaScript calls in Chrome.
+# What the calls cost: the synchronous ones natively and, as JavaScript calls them, in headless Chrome; then what grows with people and keys.
 BENCH := FastLane|EncryptionInfo
 bench: debian build test-build
 	go test -run '^$$' -bench '$(BENCH)' ./core
 	@mkdir -p web/build/bench
 	GOOS=js GOARCH=wasm go test -c -o web/build/bench/wasm.wasm ./wasm
 	node web/bench/run.mjs '$(BENCH)'
+	node web/bench/people.mjs
 
 clean:
 	rm -rf web/dist web/build

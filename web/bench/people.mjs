@@ -1,0 +1,71 @@
+// Measures what grows with people and with room keys, in headless Chrome over a real IndexedDB: an answer to /keys/query for 500 users of two
+// devices, first and unchanged; 1,000 room keys received in one call; 10,000 room keys of one sender who becomes known. Beside each figure the
+// longest time the page's thread was not free.
+
+import { chromium } from "playwright-core";
+import { keysQueryAnswer, Outbound, Person } from "../build/test/people.js";
+import { serve } from "../build/test/server.js";
+
+const room = "!bench:example.org";
+const me = new Person("@me:example.org", "MINE");
+const stranger = new Person("@alice:example.org", "PHONE", "yes");
+const phones = Array.from({ length: 500 }, (_, i) => new Person(`@user${i}:example.org`, "PHONE", "yes"));
+const crowd = JSON.parse(keysQueryAnswer(phones));
+for (const phone of phones) {
+  const desk = new Person(phone.userId, "DESK", "yes");
+  desk.identity = phone.identity;
+  crowd.device_keys[phone.userId].DESK = desk.deviceKeys();
+}
+const items = Array.from({ length: Number(process.env.KEYS ?? 10_000) }, () => new Outbound(room).item(stranger, me, { embed: false }));
+
+const server = await serve();
+const browser = await chromium.launch({
+  executablePath: process.env.CHROME ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+try {
+  const page = await browser.newPage();
+  await page.goto(`${server.origin}/page`);
+  const rows = await page.evaluate(
+    async ({ own, crowd, known, items }) => {
+      const { OlmMachine } = await import("/dist/index.js");
+      const machine = await OlmMachine.open({ ...own, store: { name: "bench" } });
+      const rows = [];
+      let longest = 0;
+      let last = performance.now();
+      setInterval(() => {
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }, 1);
+      const rest = () => new Promise((resolve) => setTimeout(resolve, 50));
+      const measure = async (what, count, unit, work) => {
+        await rest();
+        longest = 0;
+        last = performance.now();
+        const start = performance.now();
+        await work();
+        const took = performance.now() - start;
+        await rest();
+        rows.push([what, `${took.toFixed(0)} ms`, `${((took * 1000) / count).toFixed(0)} us ${unit}`, `${longest.toFixed(0)} ms`]);
+      };
+      await measure("/keys/query, 500 users of 2 devices, first", 500, "a user", () => machine.receiveKeysQueryResponse(crowd));
+      await measure("the same, unchanged", 500, "a user", () => machine.receiveKeysQueryResponse(crowd));
+      await measure("1,000 room keys received in one call, and stored", 1000, "a key", () => machine.receiveRoomKeys(items.slice(0, 1000)).stored);
+      for (let i = 1000; i < items.length; i += 500) await machine.receiveRoomKeys(items.slice(i, i + 500)).stored;
+      let told = 0;
+      machine.registerSenderDataUpdatedCallback((updates) => (told += updates.length));
+      await measure(`${items.length} room keys, their sender becomes known`, items.length, "a key", () => machine.receiveKeysQueryResponse(known));
+      if (told !== items.length) throw new Error(`told of ${told} of ${items.length}`);
+      await machine.close();
+      return rows;
+    },
+    {
+      own: me.own, crowd: JSON.stringify(crowd), known: keysQueryAnswer([stranger]), items,
+    },
+  );
+  console.log(`in Chrome ${browser.version()}, IndexedDB:`);
+  for (const row of [["", "took", "each", "longest block"], ...rows]) console.log(row[0].padEnd(52) + row.slice(1).map((cell) => cell.padStart(16)).join(""));
+} finally {
+  await browser.close();
+  await server.close();
+}
