@@ -53,7 +53,7 @@ export interface OpenOptions {
   store: { name: string } | { memory: true };
   /**
    * The client's own fetch, so that the machine can ask `/keys/query` for the senders of room keys as soon as they arrive, and again later.
-   * Without it the client sends what {@link OlmMachine.outgoingRequests} lists.
+   * Without it the client sends what {@link OlmMachine.outgoingRequests} lists. Of several tabs over one database, one asks for all.
    */
   http?: { fetch: HostFetch };
   /** The policy to begin with; `Untrusted` when it is not given, as in matrix-sdk-crypto: everything is shown, with shields. */

@@ -154,6 +154,30 @@ describe("who leads", () => {
   });
 });
 
+describe("a program that dies", () => {
+  test("leads nobody any more, though its page lives on", async () => {
+    await withTabs(2, async (one, two) => {
+      await enter(one);
+      await leads(one);
+      await enter(two, "tabs", answer);
+      await one.inPage(async () => {
+        // A clock that throws is the end of a Go program.
+        const { getTime } = Date.prototype;
+        const { now } = performance;
+        const fatal = (): never => { throw new WebAssembly.RuntimeError("unreachable"); };
+        Date.prototype.getTime = fatal;
+        Object.defineProperty(performance, "now", { value: fatal, configurable: true });
+        await kit.failure(() => client.machine.retryNow());
+        Date.prototype.getTime = getTime;
+        Object.defineProperty(performance, "now", { value: now, configurable: true });
+        await client.machine.ended;
+      }, undefined);
+      assert.deepEqual(await receive(two, item()), [true]);
+      assert.equal(await requests(two), 1);
+    });
+  });
+});
+
 describe("F47: what a tab has in memory", () => {
   test("follows what another tab learned, verdict and all", async () => {
     const outbound = new Outbound(room);
