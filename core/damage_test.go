@@ -200,6 +200,43 @@ func TestDamageElsewhere(t *testing.T) {
 	}
 }
 
+// F35: a row of replay memory that is damaged, or gone, when its room was loaded: what is remembered next takes its place. It does not keep
+// the room keys of the same batch from being written.
+func TestReplayRowInTheWay(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		w := newWorld(t)
+		_, phone := w.alice()
+		session := w.kit.Outbound()
+		w.kept(w.event(phone, room, session))
+		if _, err := w.decrypt(phone.Message(string(room), session, "first"), policy.Untrusted); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Replays})
+		if err != nil || len(rows) != 1 {
+			t.Fatal(err)
+		}
+		if gone {
+			w.commit(store.Batch{Ops: []store.Op{{Table: store.Replays, Key: rows[0].Key, Expect: store.AnyRev}}})
+		} else {
+			w.rot(store.Replays, rows[0].Key, []byte("rot"))
+			w.restart()
+		}
+		if err := w.machine.LoadRoom(context.Background(), room); err != nil {
+			t.Fatal(err)
+		}
+		second := phone.Message(string(room), session, "second")
+		if _, err := w.decrypt(second, policy.Untrusted); err != nil {
+			t.Fatal(err)
+		}
+		w.kept(w.event(phone, room, w.kit.Outbound()))
+		w.restart()
+		w.wantCodes(changed(t, second, testkit.Set("event_id", "$replay")), hidden("replayed"))
+		if len(w.copies()) != 2 {
+			t.Errorf("gone %v: %d copies", gone, len(w.copies()))
+		}
+	}
+}
+
 // withheld gives the machine a notice.
 func (w *world) withheld(from *testkit.Device, session *testkit.Outbound, code string, hooks ...testkit.Hook) (*core.Withheld, error) {
 	return w.machine.ReceiveRoomKeyWithheld(notice(from, session, code, hooks...))

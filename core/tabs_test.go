@@ -108,6 +108,13 @@ func TestAnswerThatAnotherTabApplied(t *testing.T) {
 	if kept := two.kept(two.event(phone, room, two.kit.Outbound(), testkit.WithoutDeviceKeys)); kept.Current.Kind != sender.SenderUnverified {
 		t.Errorf("a key received afterwards: %v", kept.Current.Kind)
 	}
+	// The synchronous question is not answered from what was missed.
+	two.machine.SetTrustRequirement(policy.CrossSigned)
+	if info, err := two.machine.RoomEventEncryptionInfo(eventName(t, message)); err == nil && !info.Verdict.Shown {
+		t.Errorf("answered as before: %+v", info.Verdict)
+	} else if err != nil && codeOf(t, err) != core.CodeSessionNotLoaded {
+		t.Error(err)
+	}
 	two.wantCodes(message, shownUnsure)
 
 	// The same of our own verification: everybody's standing rests on it.
