@@ -2,7 +2,9 @@
 
 import { initAsync, KnownSenderError, type TrustRequirement } from "../dist/index.js";
 import { requirements, type Account, type MessageRow, type SessionRow } from "./account.js";
+import { Board } from "./board.js";
 import { byId, el, fill } from "./dom.js";
+import { Lanes } from "./lanes.js";
 import { matrix, type Policy } from "./matrix.js";
 import { readRecording, type RecordedAccount } from "./recording.js";
 import { sessionTable, type MissingKey } from "./sessions.js";
@@ -37,6 +39,9 @@ class Demo {
   #outcomes = new Map<string, Outcome>();
   #working: Promise<void> = Promise.resolve();
 
+  /** The lanes board: it goes its own way beside the play. */
+  readonly board = new Board();
+
   /** Resolves when nothing is under way; rejects with what went wrong last. */
   idle(): Promise<void> {
     return this.#working;
@@ -66,6 +71,7 @@ class Demo {
       this.#policy = JSON.parse(await fetchText("/policy.json")) as Policy;
       this.#drawTampering();
       await this.#openOrPlay();
+      this.board.start((changed) => new Lanes(this.#recording, changed));
     });
   }
 

@@ -53,7 +53,8 @@ export async function deleteAll(recording: readonly RecordedAccount[]): Promise<
   await Promise.all(recording.map((recorded) => deleteDatabase(Account.database(recorded))));
 }
 
-function deleteDatabase(name: string): Promise<void> {
+/** Deletes a database. Resolves when it is gone. */
+export function deleteDatabase(name: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const request = indexedDB.deleteDatabase(name);
     request.onsuccess = () => resolve();
