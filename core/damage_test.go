@@ -390,13 +390,12 @@ func TestLargeRoom(t *testing.T) {
 	}
 	// Sessions that a server makes up in a loaded room take no room in memory; in one that is not loaded they make way.
 	before := core.SessionsInMemory(w.machine)
-	stranger := w.kit.Outbound()
 	for i := range 200 {
 		in := room
 		if i%2 == 0 {
 			in = "!elsewhere:example.org"
 		}
-		stranger = w.kit.Outbound()
+		stranger := w.kit.Outbound()
 		if _, err := w.machine.DecryptRoomEvent(context.Background(), phone.Message(string(in), stranger, "x"), in); err == nil {
 			t.Fatal("shown")
 		}
