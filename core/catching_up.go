@@ -3,6 +3,8 @@ package core
 import (
 	"bytes"
 	"context"
+	"maps"
+	"slices"
 
 	"knownsender/core/ids"
 	"knownsender/core/record"
@@ -48,6 +50,30 @@ func (m *Machine) catchUp(rows people, missed *trust.Change) {
 		}
 	}
 	m.shelf.forget(func(user ids.UserID) bool { _, changed := stood[user]; return changed })
+}
+
+// catchUpWithAll takes over everything there is to know of people, before unfinished judging is gone on with. Who learned it may be gone without
+// having told anybody: to judge by what we knew before, and then to forget the note, would be to lose it. The other tabs are told now.
+func (m *Machine) catchUpWithAll(ctx context.Context) error {
+	m.learning.enter()
+	defer m.learning.leave()
+	rows, err := m.readEverybody(ctx)
+	if err != nil {
+		return err
+	}
+	missed := &trust.Change{}
+	m.catchUp(rows, missed)
+	if j := m.jobOf(BecausePeer, missed); j != nil {
+		m.pending = append(m.pending, j)
+	}
+	untold := map[ids.UserID]bool{m.trust.Own().UserID: true}
+	for _, j := range m.pending {
+		for i := range j.parts {
+			untold[ids.UserID(j.parts[i].Value[0])] = true
+		}
+	}
+	m.tellPeers(PeerNews{Users: slices.Sorted(maps.Keys(untold))})
+	return nil
 }
 
 // forget has the stored copies of these users read anew before they are asked again: whoever wrote what we missed judged them too.

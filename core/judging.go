@@ -169,6 +169,11 @@ func (m *Machine) Resume(ctx context.Context) error {
 	if err := m.loadPending(ctx); err != nil {
 		return err
 	}
+	if len(m.pending) > 0 {
+		if err := m.catchUpWithAll(ctx); err != nil {
+			return err
+		}
+	}
 	return m.resume(ctx)
 }
 
