@@ -26,10 +26,25 @@ func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
 			delete(m.shelf.loading, room)
 		}
 	}()
+	held := map[*shelved]uint64{}
+	for name, in := range m.shelf.sessions {
+		if name.room == room {
+			in.hold(held)
+		}
+	}
 	prefix := record.RoomKey(room)
 	for _, table := range []store.Table{store.Copies, store.Tombstones, store.Withheld, store.Replays} {
-		if err := m.eachRow(ctx, table, prefix, func(row *store.Row) { m.takeRow(table, row) }); err != nil {
+		err := m.eachRow(ctx, table, prefix, func(row *store.Row) {
+			m.takeRow(table, row)
+			if table == store.Copies {
+				m.found(held, row)
+			}
+		})
+		if err != nil {
 			return err
+		}
+		if table == store.Copies {
+			m.vanished(held)
 		}
 	}
 	m.shelf.rooms[room] = struct{}{}
@@ -86,27 +101,45 @@ func (m *Machine) load(ctx context.Context, name sessionName) (in *session, fres
 func (m *Machine) reload(ctx context.Context, name sessionName) (*session, error) {
 	held := map[*shelved]uint64{}
 	if in := m.shelf.find(name); in != nil {
-		for _, there := range in.copies {
-			held[there] = there.rev
-		}
+		in.hold(held)
 	}
 	err := m.eachRow(ctx, store.Copies, record.SessionKey(name.room, name.session), func(row *store.Row) {
 		m.take(row)
-		for there := range held {
-			if record.CopyKey(there.copy.CopyKey).Equal(row.Key) {
-				delete(held, there)
-			}
-		}
+		m.found(held, row)
 	})
 	if err != nil {
 		return nil, err
 	}
+	m.vanished(held)
 	in := m.absent(name)
-	for there, rev := range held {
-		in.vanished(there, rev)
-	}
 	in.complete = true
 	return in, nil
+}
+
+// hold notes where the session's copies stand before the store is read.
+func (in *session) hold(held map[*shelved]uint64) {
+	for _, there := range in.copies {
+		held[there] = there.rev
+	}
+}
+
+// found takes a copy off the list because there is a row of it, be it damaged.
+func (m *Machine) found(held map[*shelved]uint64, row *store.Row) {
+	if len(held) == 0 {
+		return
+	}
+	if key, ok := record.ParseCopyKey(row.Key); ok {
+		delete(held, m.shelf.copy(key))
+	}
+}
+
+// vanished is for copies that were held before the store was read and were not in it.
+func (m *Machine) vanished(held map[*shelved]uint64) {
+	for there, rev := range held {
+		if in := m.shelf.find(nameOf(there.copy.CopyKey)); in != nil {
+			in.vanished(there, rev)
+		}
+	}
 }
 
 // vanished takes a copy off the list whose row is gone although it was there at rev: another tab has discarded it, and left a tombstone. What
