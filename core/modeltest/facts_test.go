@@ -255,8 +255,8 @@ func (st *state) describe() string {
 	var lines []string
 	for key, f := range st.copies {
 		c := f.copy
-		lines = append(lines, fmt.Sprintf("copy %s %s of %.6s from %d: %v %s suspended %v legacy %v genuine %v embedded %d step %c tries %d",
-			key.RoomID, key.Provenance, key.SenderKey, c.Session.FirstKnownIndex(), c.Current.Kind, c.OlmUser, c.Suspended, c.Legacy, f.connected, len(c.EmbeddedDevice), max(c.Step, ' '), c.Schedule.Tries))
+		lines = append(lines, fmt.Sprintf("copy %s %s of %.6s from %d: %v %s under %.6s suspended %v legacy %v genuine %v embedded %d step %c tries %d",
+			key.RoomID, key.Provenance, key.SenderKey, c.Session.FirstKnownIndex(), c.Current.Kind, c.OlmUser, c.Current.MasterKey, c.Suspended, c.Legacy, f.connected, len(c.EmbeddedDevice), max(c.Step, ' '), c.Schedule.Tries))
 	}
 	for name, p := range st.people {
 		line := "person " + name

@@ -47,7 +47,7 @@ var faults = []fault{
 
 // Each seeded fault is caught, with the shortest history that shows it.
 func TestSeededFaults(t *testing.T) {
-	w := newWorld()
+	w := theWorld()
 	caught := 0
 	for i := range faults {
 		f := &faults[i]

@@ -16,9 +16,10 @@ type step struct {
 	w             *world
 	before, after *state
 	letter        *letter
-	refused       bool   // a delivery, by the gate
-	kept          bool   // the letter came to its end without an error, and what it brought was neither refused nor discarded
-	took          string // the event that was shown
+	earlier       []*state // of two tabs: what either may have in memory
+	refused       bool     // a delivery, by the gate
+	kept          bool     // the letter came to its end without an error, and what it brought was neither refused nor discarded
+	took          string   // the event that was shown
 	wrongs        []string
 }
 
@@ -70,7 +71,7 @@ func (s *step) changed(was, is *facts) {
 	if a.Legacy != b.Legacy {
 		s.wrong("I6: legacy became %v", b.Legacy)
 	}
-	if a.AtReception != b.AtReception || a.ReceivedAt != b.ReceivedAt {
+	if (a.AtReception != b.AtReception || a.ReceivedAt != b.ReceivedAt) && b.ReceivedAt >= a.ReceivedAt {
 		s.wrong("decision 2: %v at reception became %v", a.AtReception.Kind, b.AtReception.Kind)
 	}
 	if was.connected != is.connected {
@@ -129,12 +130,15 @@ func (s *step) standing(c, before *sender.Copy) {
 
 // backed: a device with the copy's keys is signed by a self-signing key that the copy's master key has signed (I8).
 func (s *step) backed(c, before *sender.Copy) bool {
-	return s.backedBy(s.after, c, before) || s.long() && s.backedBy(s.before, c, before)
+	return s.backedBy(s.after, c, before) || slices.ContainsFunc(s.known(), func(st *state) bool { return s.backedBy(st, c, before) })
 }
 
-// long says whether the letter is more than one step: then what was known before it counts as well as what is known after it.
-func (s *step) long() bool {
-	return s.letter.kind == waited || s.letter.kind == delivery && s.letter.answer != ""
+// known is what else was known at some moment of the step: before it, if it has more than one part, and what another tab came upon.
+func (s *step) known() []*state {
+	if s.letter.kind == waited || s.letter.kind == delivery && s.letter.answer != "" {
+		return []*state{s.before}
+	}
+	return s.earlier
 }
 
 func (s *step) backedBy(known *state, c, before *sender.Copy) bool {
@@ -164,7 +168,7 @@ func (s *step) backedBy(known *state, c, before *sender.Copy) bool {
 
 // verified: the copy's master key is signed by our user-signing key, that by our master key, and that is the one we trust (I9).
 func (s *step) verified(c *sender.Copy) bool {
-	return s.verifiedBy(s.after, c) || s.long() && s.verifiedBy(s.before, c)
+	return s.verifiedBy(s.after, c) || slices.ContainsFunc(s.known(), func(st *state) bool { return s.verifiedBy(st, c) })
 }
 
 func (s *step) verifiedBy(known *state, c *sender.Copy) bool {

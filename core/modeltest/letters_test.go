@@ -198,29 +198,38 @@ func (r *run) receive(event sender.DecryptedOlmEvent) error {
 func (r *run) importClaim(c sender.Copy) error {
 	ctx := context.Background()
 	c.ReceivedAt = r.clock
-	key := record.CopyKey(c.CopyKey)
-	there, err := r.rows.Get(ctx, store.Copies, []store.Key{key})
-	if err != nil {
-		return err
-	}
-	next, batch := &c, store.Batch{Strict: true, Counters: map[string]int64{"copies": 1}}
-	if there[0].Rev != 0 {
-		stored, err := record.DecodeCopy(there[0])
+	for {
+		key := record.CopyKey(c.CopyKey)
+		there, err := r.rows.Get(ctx, store.Copies, []store.Key{key})
 		if err != nil {
 			return err
 		}
-		joined, report := sender.Join(stored, &c)
-		if !report.Changed {
-			return nil
+		next, batch := &c, store.Batch{Strict: true, Counters: map[string]int64{"copies": 1}}
+		if there[0].Rev != 0 {
+			stored, err := record.DecodeCopy(there[0])
+			if err != nil {
+				return err
+			}
+			joined, report := sender.Join(stored, &c)
+			if !report.Changed {
+				return nil
+			}
+			next, batch.Counters = joined, nil
 		}
-		next, batch.Counters = joined, nil
+		row := record.CopyRow(next)
+		batch.Ops = []store.Op{{Table: row.Table, Key: row.Key, Expect: there[0].Rev, Value: row.Value, Index: row.Index}}
+		err = r.rows.Commit(ctx, batch)
+		var refused *store.Error
+		if errors.As(err, &refused) && refused.Code == store.CodeConflict {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		news := core.PeerNews{Copies: []sender.CopyKey{c.CopyKey}}
+		r.told = append(r.told, news)
+		return r.machine.HearPeers(ctx, news)
 	}
-	row := record.CopyRow(next)
-	batch.Ops = []store.Op{{Table: row.Table, Key: row.Key, Expect: there[0].Rev, Value: row.Value, Index: row.Index}}
-	if err := r.rows.Commit(ctx, batch); err != nil {
-		return err
-	}
-	return r.machine.HearPeers(ctx, core.PeerNews{Copies: []sender.CopyKey{c.CopyKey}})
 }
 
 // ask makes a request and brings the answer.

@@ -28,7 +28,8 @@ type run struct {
 
 	receipt   core.Receipt
 	reception *core.Reception
-	took      string     // the event that was shown and has taken its index
+	took      string // the event that was shown and has taken its index
+	told      []core.PeerNews
 	commits   []snapshot // the store after each commit, when watched
 	watched   bool
 	wrongs    []string
@@ -103,7 +104,7 @@ func (r *run) StoreReported(report core.StoreReport) {
 	r.wrong("N5: a row of %s was set aside: %s", report.Table, report.Message)
 }
 
-func (r *run) PeersTold(core.PeerNews) {}
+func (r *run) PeersTold(news core.PeerNews) { r.told = append(r.told, news) }
 
 // watch takes a snapshot after each commit: the places where a crash may fall.
 type watch struct {
