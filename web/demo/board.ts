@@ -118,8 +118,12 @@ export class Board {
       try {
         while (this.#again && this.#lanes !== undefined) {
           this.#again = false;
-          const shown = await this.#lanes.look().catch(() => undefined); // being closed; it is looked at again when it is open
-          if (shown !== undefined) this.#draw(shown);
+          try {
+            this.#draw(await this.#lanes.look());
+          } catch (thrown) {
+            // While something is under way it may be closed; it is looked at again when that is over.
+            if (!this.#busy) say("bad", thrown instanceof Error ? thrown.message : String(thrown));
+          }
         }
       } finally {
         this.#looking = undefined;
@@ -160,10 +164,8 @@ export class Board {
     fill(byId("note-retry"), ...(shown.nextDue === null ? ["waiting; none is due"] : ["waiting; next ", el("span", { "data-next": shown.nextDue }, until(shown.nextDue))]));
     this.#drawControls();
     move(places);
-    for (const card of shown.cards) {
-      const old = before.get(card.sessionId);
-      if (old?.copy.schedule != null && card.copy.schedule === null) say("good", `The key ${card.sessionId.slice(0, 10)}… is settled: ${card.track.join(", then ")}.`);
-    }
+    const settled = shown.cards.filter(({ sessionId, copy }) => copy.schedule === null && before.get(sessionId)?.copy.schedule != null);
+    if (settled.length > 0) say("good", `Settled: ${settled.map(({ sessionId, track }) => `${sessionId.slice(0, 10)}…, ${track.join(" → ")}`).join("; ")}.`);
   }
 
   #drawColumns(): void {
@@ -219,9 +221,9 @@ function keyCard(card: LaneCard): HTMLElement {
       "dl",
       {},
       fact("Lane", card.lane === "slow" && card.handed ? "slow, then retry" : card.lane),
-      fact("Tries", schedule === null ? "none open" : String(schedule.tries)),
+      fact("Tries", String(card.tries)),
       schedule === null
-        ? fact("Next", "settled")
+        ? fact("Next", card.column === "fast" ? "known" : "settled")
         : fact("Next", card.column === "slow" ? "asking" : el("span", { "data-next": schedule.next, title: schedule.next === 0 ? "as soon as possible" : clock.format(schedule.next) }, until(schedule.next))),
     ),
   );

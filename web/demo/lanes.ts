@@ -125,7 +125,7 @@ export class Lanes {
     for (const receipt of receipts) {
       if (!receipt.accepted) throw new Error(`The room key was refused: ${receipt.refusal.code}`);
       const { roomId, sessionId, lane, senderData } = receipt;
-      added.push({ account: recorded.name, roomId, sessionId, made, lane, handed: false, track: [senderData.type] });
+      added.push({ account: recorded.name, roomId, sessionId, made, lane, handed: false, tries: 0, track: [senderData.type] });
       if (lane === "slow") this.#settling.add(sessionId);
     }
     changeNotes((notes) => ({ ...notes, keys: [...notes.keys, ...added] }));
@@ -142,14 +142,14 @@ export class Lanes {
     await stored;
   }
 
-  /** Asks the machines for everything that is on the board. */
+  /** Asks the machines for everything that is on the board. Fails while they are closed. */
   async look(): Promise<LanesShown> {
+    for (const { name } of this.recording) this.#machine(name);
     const cards: LaneCard[] = [];
     for (const note of readNotes().keys) {
       const recorded = this.recording.find(({ name }) => name === note.account);
-      const machine = this.#machines.get(note.account);
-      if (recorded === undefined || machine === undefined) continue;
-      const { copies } = await machine.explain(note.roomId, note.sessionId);
+      if (recorded === undefined) continue;
+      const { copies } = await this.#machine(note.account).explain(note.roomId, note.sessionId);
       const copy = copies[0];
       if (copy !== undefined) cards.push(this.#card(recorded, note, copy));
     }
@@ -167,14 +167,14 @@ export class Lanes {
 
   #card(recorded: RecordedAccount, note: KeyNote, copy: CopyExplanation): LaneCard {
     const known = recorded.keys.find(({ sessionId }) => sessionId === note.sessionId) ?? recorded.keys.at(-1);
-    // A tab that was killed has noted nothing; a try in vain tells.
-    const handed = note.handed || (copy.schedule?.tries ?? 0) > 0;
+    const tries = copy.schedule?.tries ?? note.tries;
+    const handed = note.handed || tries > 0; // a tab that was killed has noted nothing; a try in vain tells
     const last = note.track.at(-1);
     const track = last === copy.senderData.type ? note.track : [...note.track, copy.senderData.type];
-    if (handed !== note.handed || track !== note.track) changeNote(note.sessionId, { handed, track });
+    if (handed !== note.handed || tries !== note.tries || track !== note.track) changeNote(note.sessionId, { handed, tries, track });
     const column = note.lane === "fast" ? "fast" : handed ? "retry" : "slow";
     const { sender = "", title = "", client = "" } = known ?? {};
-    return { ...note, handed, track, sender, title: note.made ? "one more from that device" : title, client, column, copy };
+    return { ...note, handed, tries, track, sender, title: note.made ? "one more from that device" : title, client, column, copy };
   }
 
   /** The first recorded message of a key as it is shown under Untrusted; null for a key that has none, or when it is withheld. */

@@ -14,6 +14,8 @@ export interface KeyNote {
   readonly lane: "fast" | "slow";
   /** The slow lane has handed it to the retry, once. */
   readonly handed: boolean;
+  /** How often its sender was asked about in vain, when last seen: a sender who is known has no schedule any more. */
+  readonly tries: number;
   /** Each kind of sender data it was seen with, first to last. */
   readonly track: readonly string[];
 }

@@ -143,6 +143,82 @@ async function reload(page, before) {
   if (expect("the page loaded again", after, before)) console.log(`${" ".repeat(8)}The page was loaded again: the same table and the same messages, from IndexedDB.\n`);
 }
 
+// The lanes board: without a network the keys are stored, shown, and asked about in vain; the page is loaded again; the network comes back.
+async function lanes(page) {
+  const idle = () => page.evaluate(async () => (await import("/demo/main.js")).demo.board.idle());
+  const report = () => page.evaluate(async () => (await import("/demo/main.js")).demo.board.report());
+  const click = async (id) => {
+    await page.click(`#${id}`);
+    await idle();
+  };
+  /** Reports until it is so, or for twenty seconds: then what is said of it shows what is not. */
+  const until = async (is) => {
+    for (const end = Date.now() + 20_000; ; await page.waitForTimeout(50)) {
+      const shown = await report();
+      if (is(shown) || Date.now() > end) return shown;
+    }
+  };
+  const inTable = (shown, good) =>
+    shown.cards.map(({ sessionId, made, lane, column, track, tries, copy }, i) => {
+      const due = copy.schedule === null ? "settled" : `in ${Math.max(0, Math.ceil((copy.schedule.next - Date.now()) / 1000))} s`;
+      const body = shown.messages[i];
+      return [brief(sessionId), lane, column, String(tries), due, made ? "made in the page" : body === null ? "withheld" : `“${body}”`, track.join(" -> ") + mark(good(shown.cards[i], body))];
+    });
+  const head = ["room key", "came by", "lane", "tries", "next due", "under Untrusted", "what is known"];
+  const bodyOf = (sessionId) => {
+    const event = recording.flatMap(({ events }) => events).find((one) => one.sessionId === sessionId);
+    return event.plaintext ?? readByLibolm(event);
+  };
+  const drawn = (lane) => page.$$eval(`#lane-${lane} .key`, (cards) => cards.map(({ dataset }) => dataset.session).sort());
+  const sessions = Object.keys(expected.sessions);
+
+  console.log(bold("Three speeds") + ": the network is off, and the keys arrive\n");
+  await click("network");
+  await click("lanes-recorded");
+  const before = await until(({ cards }) => cards.every(({ copy }) => copy.schedule?.tries === 1));
+  print(head, inTable(before, ({ sessionId, lane, column, copy }, body) => {
+    const { tries, next } = copy.schedule ?? {};
+    const got = { state: copy.senderData.type, lane, column, tries, due: next > Date.now(), body };
+    return expect(`lanes, ${sessionId}, network off`, got, { state: expected.sessions[sessionId].states[0], lane: "slow", column: "retry", tries: 1, due: true, body: bodyOf(sessionId) });
+  }));
+  expect("lanes, the keys", before.cards.map(({ sessionId }) => sessionId), sessions);
+  expect("lanes, counted", before.counts, { fast: 0, slow: 0, retry: sessions.length });
+  expect("lanes, drawn under retry", await drawn("retry"), [...sessions].sort());
+  expect("lanes, the number drawn", await page.textContent("#count-retry"), String(sessions.length));
+
+  const schedules = ({ cards }) => cards.map(({ sessionId, copy }) => [sessionId, copy.schedule]);
+  const resumed = async (how) => {
+    const after = await report();
+    // A key that became due meanwhile has rightly been asked about again.
+    const going = schedules(before).map(([sessionId, schedule], i) => (schedule !== null && schedule.next > Date.now() ? [sessionId, schedule] : schedules(after)[i]));
+    return expect(`lanes, ${how}`, schedules(after), going);
+  };
+  await click("lanes-reopen");
+  if (await resumed("closed and opened again")) console.log("  Closed and opened again: still there, with the schedules stored beside them.");
+  await page.reload();
+  await page.evaluate(async () => (await import("/demo/main.js")).demo.idle());
+  await idle();
+  if (await resumed("the page loaded again")) console.log("  The page was loaded again: still there, with the schedules stored beside them.\n");
+
+  console.log(bold("Three speeds") + ": the network is on, and one more key arrives from a sender who is known by then\n");
+  await click("network");
+  const end = (sessionId) => expected.sessions[sessionId].states.at(-1);
+  const known = (sessionId) => end(sessionId) === "SenderUnverified";
+  await until(({ cards }) => cards.every(({ copy }) => copy.schedule === null || copy.schedule.tries > 1));
+  await click("lanes-ask");
+  await until(({ cards, requests }) => requests === 0 && cards.every(({ sessionId, copy }) => (copy.schedule === null) === known(sessionId)));
+  await click("lanes-made");
+  const after = await report();
+  print(head, inTable(after, ({ sessionId, made, lane, column, track, copy }) => {
+    const got = { lane, column, track, waits: copy.schedule !== null, state: copy.senderData.type };
+    if (made) return expect("lanes, one more key", got, { lane: "fast", column: "fast", track: ["SenderUnverified"], waits: false, state: "SenderUnverified" });
+    const changes = [expected.sessions[sessionId].states[0], end(sessionId)];
+    return expect(`lanes, ${sessionId}, network on`, got, { lane: "slow", column: "retry", track: changes, waits: !known(sessionId), state: end(sessionId) });
+  }));
+  expect("lanes, counted at the end", after.counts, { fast: 1, slow: 0, retry: sessions.filter((sessionId) => !known(sessionId)).length });
+  expect("lanes, drawn under fast", await drawn("fast"), after.cards.filter(({ made }) => made).map(({ sessionId }) => sessionId));
+}
+
 async function main() {
   await Olm.init();
   const server = await serveDemo(Number(process.env.PORT ?? 8137));
@@ -163,6 +239,7 @@ async function main() {
     await messages(page, report);
     await tampering(page);
     await reload(page, report);
+    await lanes(page);
     expect("requests to elsewhere", requests.filter((url) => !url.startsWith(`${server.origin}/`)), []);
   } finally {
     await browser.close();

@@ -14,5 +14,10 @@ test("the demo plays the recorded traffic, and everything is as expected", () =>
   run("node_modules/.bin/tsc", ["-p", "web/demo"]);
   const printed = run("node", ["web/demo/run.mjs"], { SERVE: "0", PORT: "0" });
   assert.match(printed, /“hello bob, this is alice” +as recorded/);
+  // The lanes: asked about in vain, still there with its schedule after a reload, settled when the network is back; the next key is known at once.
+  assert.match(printed, /8EkQE6YSaa +slow +retry +1 +in \d+ s +“hello bob, this is alice” +DeviceInfo\n/);
+  assert.match(printed, /The page was loaded again: still there, with the schedules stored beside them\./);
+  assert.match(printed, /8EkQE6YSaa +slow +retry +\d+ +settled +“hello bob, this is alice” +DeviceInfo -> SenderUnverified\n/);
+  assert.match(printed, /fast +fast +0 +settled +made in the page +SenderUnverified\n/);
   assert.match(printed, /Everything is as expected\./);
 });
