@@ -241,8 +241,10 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	if err != nil {
 		return soon, err
 	}
-	m.dispatch()
-	m.await(ctx, questions)
+	if len(questions) > 0 { // otherwise what waits is the slow lane's to send
+		m.dispatch()
+		m.await(ctx, questions)
+	}
 	lists := m.listsInVain(questions)
 	still := due[:0]
 	for _, there := range due {

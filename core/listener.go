@@ -49,7 +49,7 @@ const (
 
 // StoreReport is one report of Listener.StoreReported.
 type StoreReport struct {
-	Code    string // record_quarantined
+	Code    string // record_quarantined or room_key_conflict
 	Table   store.Table
 	Message string
 }
@@ -99,6 +99,9 @@ func (m *Machine) leave() {
 	defer m.turn.Unlock()
 	m.tell()
 }
+
+// CodeRoomKeyConflict: a room key that was received cannot be put together with the one that turned out to be stored. The stored one stays.
+const CodeRoomKeyConflict = "room_key_conflict"
 
 type silence struct{}
 

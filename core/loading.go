@@ -227,7 +227,14 @@ func (m *Machine) takeAs(row *store.Row, binding bool) (there *shelved, err erro
 			return there, nil
 		}
 		m.saw(was, c)
-		if there.copy, _ = sender.Join(c, there.copy); there.copy != c {
+		ours := there.copy
+		joined, report := sender.Join(c, ours)
+		if report.Refused != "" {
+			// It was received before it was known that another one is stored; nobody is left to hand the refusal to.
+			conflict := &RoomKeyConflict{Code: report.Refused, CopyKey: c.CopyKey}
+			m.report(StoreReport{Code: CodeRoomKeyConflict, Table: store.Copies, Message: conflict.Error()})
+		}
+		if there.copy = joined; there.copy != c {
 			m.shelf.queue(in)
 		}
 		m.restore(in, there, row)

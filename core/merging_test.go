@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"knownsender/core"
 	"knownsender/core/policy"
 	"knownsender/core/sender"
 	"knownsender/core/testkit"
@@ -87,7 +88,13 @@ func TestUnconnectedRatchet(t *testing.T) {
 				if restart {
 					w.restart()
 				}
-				w.receive(w.event(phone, room, other, hooks...))
+				receipt := w.receive(w.event(phone, room, other, hooks...))
+				if !restart && (receipt.Copy != nil || codeOf(t, receipt.Err) != sender.ReasonUnconnected) {
+					t.Errorf("the second ratchet was received as %v, %v", receipt.Copy, receipt.Err)
+				}
+				if restart && (len(w.heard.reports) != 1 || w.heard.reports[0].Code != core.CodeRoomKeyConflict) {
+					t.Errorf("the conflict with what is stored was told as %v", w.heard.reports)
+				}
 				if contents(t, w.rows) != before {
 					t.Error("the second ratchet has changed the store")
 				}
@@ -346,5 +353,20 @@ func TestOrderOfArrival(t *testing.T) {
 		for end, order := range results {
 			t.Logf("%v: %s", order, end)
 		}
+	}
+}
+
+// A room key for a session that is kept as another device's under the same Olm key is refused: one of the two is not what it claims (I5).
+func TestOtherOwner(t *testing.T) {
+	w := newWorld(t)
+	_, phone := w.alice()
+	session := w.kit.Outbound()
+	w.kept(w.event(phone, room, session, testkit.WithoutDeviceKeys))
+	_, desk := w.mallory()
+	event := w.event(desk, room, session, testkit.WithoutDeviceKeys)
+	event.SenderKey = phone.Curve25519()
+	receipt := w.receive(event)
+	if receipt.Copy != nil || codeOf(t, receipt.Err) != sender.ReasonOtherOwner {
+		t.Fatalf("%v, %v", receipt.Copy, receipt.Err)
 	}
 }

@@ -83,13 +83,34 @@ func (m *Machine) receive(event *sender.DecryptedOlmEvent, now int64) Receipt {
 		m.shelf.queue(in)
 		return Receipt{Finding: &found.Finding, Tombstone: found.Tombstone}
 	}
-	kept, _ := m.shelf.put(found.Copy, BecauseRoomKey)
+	kept, report := m.shelf.put(found.Copy, BecauseRoomKey)
+	if report.Refused != "" {
+		return Receipt{Finding: &found.Finding, Err: &RoomKeyConflict{Code: report.Refused, CopyKey: kept.CopyKey}}
+	}
 	receipt := Receipt{Copy: kept, Finding: &found.Finding}
 	if kept.Waiting() {
 		receipt.Lane = Slow
 	}
 	return receipt
 }
+
+// RoomKeyConflict says that a room key cannot be put together with the copy that is kept under its name: it is another ratchet under the same
+// session id, or another device key or user was proved for it (T27, I18). The kept copy stays as it is.
+type RoomKeyConflict struct {
+	Code string // sender.ReasonUnconnected or sender.ReasonOtherOwner
+	sender.CopyKey
+}
+
+// Error is a sentence.
+func (e *RoomKeyConflict) Error() string {
+	if e.Code == sender.ReasonOtherOwner {
+		return "the session is kept as another device's or user's"
+	}
+	return "the session is kept with another ratchet, which this one does not lead to"
+}
+
+// ErrorCode is unconnected or other_owner.
+func (e *RoomKeyConflict) ErrorCode() string { return e.Code }
 
 // bury adds a tombstone. The first one of a copy stays: the same forgery delivered again changes nothing (F44).
 func (in *session) bury(t *sender.Tombstone) {

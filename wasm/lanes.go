@@ -47,6 +47,18 @@ func (p *program) wake() {
 	}
 }
 
+// wakeSoon is wake for what another tab stored: whom it wants to know of it tells right after, and its keys have an answer by then, or a time.
+func (p *program) wakeSoon() {
+	if p.waking {
+		return
+	}
+	p.waking = true
+	time.AfterFunc(time.Second, func() {
+		p.waking = false
+		p.wake()
+	})
+}
+
 // lanesAre takes one word: pause, resume (the page is back, or came into view), lead, follow (another tab leads), nudge (everything is due).
 func (p *program) lanesAre(args [][]byte) ([]byte, error) {
 	switch word := string(args[0]); word {
@@ -137,8 +149,14 @@ func (p *program) hearPeers(ctx context.Context, args [][]byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer p.wake()
-	return []byte("{}"), p.machine.HearPeers(ctx, news)
+	if err := p.machine.HearPeers(ctx, news); err != nil {
+		return nil, err
+	}
+	if len(news.Users) > 0 {
+		p.wake() // there may be device lists to ask for
+	}
+	p.wakeSoon()
+	return []byte("{}"), nil
 }
 
 func parsePeerNews(raw []byte) (core.PeerNews, error) {

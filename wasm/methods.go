@@ -30,6 +30,7 @@ type program struct {
 	last       int
 	closed     bool
 	unfinished bool          // there may be something that an earlier run did not get to the end of
+	waking     bool          // soon
 	timer      chan struct{} // holds one wish that the retry lane look at the time again
 }
 

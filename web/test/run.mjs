@@ -90,6 +90,8 @@ function chrome() {
   return { count, go };
 }
 
+// Long lists of cases are sampled under the race detector; here they run in full.
+check("go test ./core in full", "go", ["test", "./core"]);
 const natively = native();
 const { count: page, go } = chrome();
 check("walls", "node", ["web/packaging/arch.mjs"]);
