@@ -33,8 +33,8 @@ export function watchSleep(sleeper: Sleeper): () => void {
   };
   const listeners: [target: Partial<EventTarget> | undefined, event: string, listener: () => void][] = [
     [scope, "online", () => {
+      sleeper.online(); // first, so that waking and this make one pass
       tell();
-      if (!asleep) sleeper.online();
     }],
     [scope, "offline", tell],
     [scope, "pagehide", () => be(true)],
