@@ -204,7 +204,7 @@ func (x *explorer) expand(n *node) expansion {
 func (x *explorer) follow(n *node, before *state, seen view, i int, l *letter) []arrival {
 	r := x.begin(n.snapshot, n.clock+1000, x.seed)
 	r.watched = true
-	err := l.do(r)
+	err := r.play(l)
 	r.watched = false
 	commits := r.commits
 	if err != nil {
@@ -261,7 +261,7 @@ func (x *explorer) again(n *node, before *state, i int, l *letter, arrivals []ar
 	for k := 1; k < len(arrivals) && twice; k++ {
 		crashed := &arrivals[k]
 		r := x.begin(crashed.snapshot, crashed.clock, x.seed)
-		if err := errors.Join(r.machine.Resume(ctx), l.do(r)); err != nil {
+		if err := errors.Join(r.machine.Resume(ctx), r.play(l)); err != nil {
 			r.wrong("after the crash: %v", err)
 		}
 		same(r, "I23: a crash after commit "+fmt.Sprint(k)+", a restart and the same again", crashed)
@@ -273,12 +273,12 @@ func (x *explorer) again(n *node, before *state, i int, l *letter, arrivals []ar
 			}
 			r := x.begin(n.snapshot, n.clock+1000, x.seed)
 			r.broken.FailAt("Commit", k, store.CodeQuota)
-			failed := l.do(r)
+			failed := r.play(l)
 			r.broken.FailAt("Commit", 0, "")
 			if failed == nil && k == 1 && l.kind != waited && there.id != x.identity(n.snapshot) {
 				r.wrong("I13: acknowledged, although the store refused")
 			}
-			if err := errors.Join(r.machine.Flush(ctx), r.machine.Resume(ctx), l.do(r)); err != nil {
+			if err := errors.Join(r.machine.Flush(ctx), r.machine.Resume(ctx), r.play(l)); err != nil {
 				r.wrong("once there is space: %v", err)
 			}
 			refusals++
@@ -288,7 +288,7 @@ func (x *explorer) again(n *node, before *state, i int, l *letter, arrivals []ar
 	if n.letter >= 0 && n.crash == 0 {
 		parent := x.nodes[n.parent]
 		r := x.begin(parent.snapshot, parent.clock+1000, x.seed)
-		_ = x.letters[n.letter].do(r)
+		_ = r.play(x.letters[n.letter])
 		r.look()
 		if r.reception != nil {
 			r.server = ""
@@ -296,7 +296,7 @@ func (x *explorer) again(n *node, before *state, i int, l *letter, arrivals []ar
 			r.reception, r.receipt = nil, core.Receipt{}
 		}
 		r.clock = n.clock + 1000
-		if err := l.do(r); err != nil {
+		if err := r.play(l); err != nil {
 			r.wrong("the letter failed in a Machine at work: %v", err)
 		}
 		seen := r.look()

@@ -243,6 +243,7 @@ func (r *run) ask(user ids.UserID, answer string) error {
 func (r *run) tick() error {
 	r.clock += (lane.MaxDelay + lane.MaxDelay/10).Milliseconds()
 	next, err := r.machine.Retry(context.Background())
+	r.background.Wait()
 	if err == nil && next <= r.clock {
 		r.wrong("I20: the next pass of the retry lane is due at once")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"knownsender/core"
 	"knownsender/core/ids"
@@ -25,6 +26,9 @@ type run struct {
 	clock   int64
 	server  string // the answer /keys/query gives; "" for none
 	verify  keys.Verifier
+
+	background sync.WaitGroup // requests under way
+	mu         sync.Mutex     // of what the listener notes down
 
 	receipt   core.Receipt
 	reception *core.Reception
@@ -59,14 +63,28 @@ func (r *run) open() error {
 	machine, err := core.Open(context.Background(), core.Options{
 		Own: r.w.own, Store: unclosed{r.rows}, Verifier: r.verify, Now: func() int64 { return r.clock },
 		VerifyNow: func(checks []keys.Check) []bool { return must(r.verify.Verify(context.Background(), checks)) },
-		Listener:  r, Fetcher: r, Jitter: func() float64 { return 0 },
+		Listener:  r, Fetcher: r, Spawn: r.background.Go, Jitter: func() float64 { return 0 },
 	})
 	r.machine = machine
 	return err
 }
 
+// play does what a letter says, and waits until nothing is under way any more.
+func (r *run) play(l *letter) error {
+	defer r.background.Wait()
+	return l.do(r)
+}
+
+// hear is told by another tab.
+func (r *run) hear(news core.PeerNews) error {
+	defer r.background.Wait()
+	return r.machine.HearPeers(context.Background(), news)
+}
+
 // wrong notes a broken law.
 func (r *run) wrong(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.wrongs = append(r.wrongs, fmt.Sprintf(format, args...))
 }
 
@@ -101,10 +119,19 @@ func (r *run) SenderDataUpdated(updates []core.SenderDataUpdate) {
 }
 
 func (r *run) StoreReported(report core.StoreReport) {
-	r.wrong("N5: a row of %s was set aside: %s", report.Table, report.Message)
+	if report.Code == core.CodeRecordQuarantined {
+		r.wrong("N5: a row of %s was set aside: %s", report.Table, report.Message)
+	}
+	if r.w.leaks(report.Message) {
+		r.wrong("I21: a report has a piece of a session key: %s", report.Message)
+	}
 }
 
-func (r *run) PeersTold(news core.PeerNews) { r.told = append(r.told, news) }
+func (r *run) PeersTold(news core.PeerNews) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = append(r.told, news)
+}
 
 // watch takes a snapshot after each commit: the places where a crash may fall.
 type watch struct {

@@ -119,7 +119,7 @@ func (p *tabs) prepare() string {
 		return err.Error()
 	}
 	for _, name := range p.meeting.before {
-		if err := p.w.letter(name).do(r); err != nil {
+		if err := r.play(p.w.letter(name)); err != nil {
 			return err.Error()
 		}
 	}
@@ -128,7 +128,7 @@ func (p *tabs) prepare() string {
 	for _, order := range [2][2]int{{0, 1}, {1, 0}} {
 		r := p.begin(p.first, beginning+1000, nil)
 		for _, tab := range order {
-			if err := p.letters[tab].do(r); err != nil {
+			if err := r.play(p.letters[tab]); err != nil {
 				return err.Error()
 			}
 		}
@@ -197,7 +197,7 @@ func (p *tabs) play(script []choice) (made []choice, history, wrongs []string) {
 	for i, tab := range both {
 		tab.gate.set(&tab.gate.shut, true)
 		go func() {
-			tab.pending = p.letters[i].do(tab.run)
+			tab.pending = tab.play(p.letters[i])
 			tab.gate.set(&tab.gate.shut, false)
 			tab.gate.arrived <- ""
 		}()
@@ -285,26 +285,26 @@ func (p *tabs) end(disk *store.Memory, both [2]*tab, takesOver bool) (wrongs []s
 		check("open", again.open())
 		again.machine.MeetPeers()
 		check("resume", again.machine.Resume(ctx))
-		check("again: "+p.letters[i].name, p.letters[i].do(again))
+		check("again: "+p.letters[i].name, again.play(p.letters[i]))
 		again.told = append(tab.told, again.told...)
 		tab.run = again
 	}
 	// What each has told reaches the other, until nothing is told any more.
+	both[0].server, both[1].server = "", ""
 	for i := 0; len(both[0].told)+len(both[1].told) > 0 && i < 16; i++ {
 		for i, tab := range both {
 			news := tab.told
 			tab.told = nil
 			for _, n := range news {
-				check("hear", both[1-i].machine.HearPeers(ctx, n))
+				check("hear", both[1-i].hear(n))
 			}
 		}
 	}
 	last := both[0]
-	last.server = ""
 	check("a pass of the retry lane", last.tick())
 	both[1].clock = last.clock
 	for _, n := range last.told {
-		check("hear", both[1].machine.HearPeers(ctx, n))
+		check("hear", both[1].hear(n))
 	}
 
 	s := p.take(disk)
