@@ -230,6 +230,7 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	l.retrying = true
 	defer func() { l.retrying = false }()
 
+	nudged := l.nudged // the end of what it has made due is the end of it
 	due, more, err := m.due(ctx, now)
 	if err != nil {
 		return soon, err
@@ -237,7 +238,7 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	if due, err = m.judgeDue(ctx, due); err != nil {
 		return soon, err
 	}
-	questions, err := m.questionsFor(ctx, due)
+	questions, err := m.questionsFor(ctx, due, nudged)
 	if err != nil {
 		return soon, err
 	}
@@ -294,14 +295,14 @@ func (m *Machine) listsInVain(asked []*lane.Question) int64 {
 
 // questionsFor asks about the users of due copies, about followed users whose lists are outdated, and about waited-for users of whom there is
 // news. A user who was asked about since a copy became due is not asked about again for that copy: it only moves on.
-func (m *Machine) questionsFor(ctx context.Context, due []*shelved) ([]*lane.Question, error) {
+func (m *Machine) questionsFor(ctx context.Context, due []*shelved, nudged int64) ([]*lane.Question, error) {
 	l := &m.lanes
 	var questions []*lane.Question
 	ask := func(user ids.UserID) { questions = append(questions, l.questions.Ask(user)) }
 	asked := map[ids.UserID]bool{}
 	for _, there := range due {
 		user := there.copy.OlmUser
-		if at, vainly := l.vain[user]; !asked[user] && (!vainly || at < max(there.copy.Schedule.Next, l.nudged)) {
+		if at, vainly := l.vain[user]; !asked[user] && (!vainly || at < max(there.copy.Schedule.Next, nudged)) {
 			asked[user] = true
 			ask(user)
 		}

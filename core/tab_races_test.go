@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"knownsender/core"
 	"knownsender/core/ids"
@@ -158,5 +159,29 @@ func TestNextLeaderFinishesWhatWasBegun(t *testing.T) {
 	left, err := one.rows.Page(context.Background(), store.Query{Table: store.Meta, Prefix: record.JudgeNotesPrefix()})
 	if err != nil || len(left) != 0 {
 		t.Errorf("%d notes left, %v", len(left), err)
+	}
+}
+
+// A nudge right after another tab's question was answered in vain: its copy has no time of its own yet, and is asked about all the same.
+func TestNudgeRightAfterAnotherTabsQuestion(t *testing.T) {
+	one, server := connected(t)
+	alice, phone := one.alice()
+	two, deliver := peers(t, one)
+	two.kept(two.event(phone, room, two.kit.Outbound(), testkit.WithoutDeviceKeys))
+	deliver()
+	if err := one.machine.HearPeers(context.Background(), core.PeerNews{Asked: []ids.UserID{ids.UserID(alice.ID)}}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); server.requests() == 0 || one.machine.LaneCounts().Requests > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the question is not answered")
+		}
+	}
+	server.knows(alice)
+	*one.clock++
+	one.machine.Nudge()
+	one.retry()
+	if got := one.copy().Current.Kind; got != sender.SenderUnverified || server.requests() != 2 {
+		t.Errorf("%v after %d requests", got, server.requests())
 	}
 }
