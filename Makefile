@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make demo, make arch, make size, make fuzz, make bench, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make demo, make arch, make size, make fuzz, make model, make bench, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,7 +15,7 @@ COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/pol
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test demo arch size fuzz bench clean wasm typescript test-build debian
+.PHONY: build test demo arch size fuzz model bench clean wasm typescript test-build debian
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -83,6 +83,11 @@ bench: debian build test-build
 	GOOS=js GOARCH=wasm go test -c -o web/build/bench/wasm.wasm ./wasm
 	node web/bench/run.mjs '$(BENCH)'
 	node web/bench/people.mjs
+
+# The small worlds of core/modeltest to their end, every interleaving of two tabs with a death at every commit, and the seeded faults. Some
+# minutes; make test walks a part of it.
+model:
+	MODEL=full go test ./core/modeltest -count=1 -timeout 30m -v
 
 clean:
 	rm -rf web/dist web/build
