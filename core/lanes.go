@@ -415,7 +415,9 @@ func (m *Machine) PauseLanes(paused bool) {
 	m.turn.Lock()
 	defer m.leave()
 	m.lanes.paused = paused
-	m.dispatch()
+	if m.lanes.nudged == 0 { // otherwise the retry lane is about to ask about everybody, and takes along who waits
+		m.dispatch()
+	}
 }
 
 // FollowLanes says that another tab runs the lanes, or no longer does.

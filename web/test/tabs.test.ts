@@ -182,7 +182,9 @@ describe("F47: what a tab has in memory", () => {
   test("follows what another tab learned, verdict and all", async () => {
     const outbound = new Outbound(room);
     await withTabs(2, async (one, two) => {
-      await Promise.all([enter(one), enter(two)]);
+      await enter(one);
+      await leads(one);
+      await enter(two);
       const event = outbound.event(alice.userId, "$1", "hello");
       const verdict = (): Promise<string> => two.inPage((event) => client.machine.getRoomEventEncryptionInfo(event, "!room:test").verdict.state, event);
       await receive(one, item(outbound));
