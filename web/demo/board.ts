@@ -56,7 +56,10 @@ export class Board {
       return cards.length === 0 ? "" : "Opened from IndexedDB, schedules and all.";
     });
     setInterval(() => this.#tick(), 1000);
-    watchNotes(() => void this.#look());
+    watchNotes(() => {
+      if (lanes.emptied && (this.#shown?.cards.length ?? 0) > 0) this.#do(() => this.#begun(lanes));
+      else void this.#look();
+    });
     addEventListener("pagehide", () => lanes.leave());
   }
 
@@ -70,8 +73,8 @@ export class Board {
     await this.#working;
     const lanes = this.#lanes;
     if (lanes === undefined) throw new Error("The board was not started.");
-    await this.#look();
     const shown = await lanes.look();
+    this.#draw(shown);
     const messages: (string | null)[] = [];
     for (const card of shown.cards) messages.push(await lanes.message(card));
     return { ...shown, messages };
@@ -111,6 +114,12 @@ export class Board {
     return before.size === 1 ? `${opened}: the key that waits has its schedule still.` : `${opened}: the ${before.size} keys that wait have their schedules still.`;
   }
 
+  /** Another tab has begun anew: the databases that were open here are gone. */
+  async #begun(lanes: Lanes): Promise<string> {
+    await lanes.reopen();
+    return "Another tab started over: the databases are empty again.";
+  }
+
   /** Looks at the machines and draws. While that is under way, being called again means once more afterwards. */
   #look(): Promise<void> {
     this.#again = true;
@@ -135,9 +144,10 @@ export class Board {
   /** Once a second: counts down, and looks when something may have happened by itself. */
   #tick(): void {
     if (document.hidden || this.#shown === undefined) return;
-    const { counts, requests, nextDue } = this.#shown;
+    const { cards, requests, nextDue } = this.#shown;
+    const slow = cards.some(({ column, copy }) => column === "slow" && copy.schedule !== null);
     this.#countDown();
-    if (!this.#busy && (counts.slow > 0 || requests > 0 || (nextDue !== null && nextDue <= Date.now()))) void this.#look();
+    if (!this.#busy && (slow || requests > 0 || (nextDue !== null && nextDue <= Date.now()))) void this.#look();
   }
 
   #countDown(): void {
@@ -165,7 +175,9 @@ export class Board {
     this.#drawControls();
     move(places);
     const settled = shown.cards.filter(({ sessionId, copy }) => copy.schedule === null && before.get(sessionId)?.copy.schedule != null);
-    if (settled.length > 0) say("good", `Settled: ${settled.map(({ sessionId, track }) => `${sessionId.slice(0, 10)}…, ${track.join(" → ")}`).join("; ")}.`);
+    const [only] = settled;
+    if (settled.length > 1) say("good", `${settled.length} keys are settled: their senders are known now.`);
+    else if (only !== undefined) say("good", `The key ${only.sessionId.slice(0, 10)}… is settled: ${only.track.join(" → ")}.`);
   }
 
   #drawColumns(): void {

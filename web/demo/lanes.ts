@@ -38,6 +38,9 @@ export interface LanesShown {
 /** How many keys can be made: more would not show more. */
 export const mostMade = 6;
 
+/** How long a key can be in the slow lane, in milliseconds: ten seconds, and a moment more. */
+const longestSlow = 11_000;
+
 export class Lanes {
   #machines = new Map<string, OlmMachine>();
   /** Keys whose reception has not settled yet. */
@@ -56,7 +59,7 @@ export class Lanes {
       const fetch = playServer(recorded, () => setTimeout(this.changed, 120));
       const machine = await OlmMachine.open({ userId, deviceId, identityKeys, store: { name: database(recorded) }, http: { fetch } });
       machine.registerSenderDataUpdatedCallback((updates) => {
-        for (const { sessionId, before, after } of updates) this.#seen(sessionId, before.type, after.type);
+        for (const { sessionId, before, after } of updates) changeNote(sessionId, ({ track }) => ({ track: withSeen(withSeen(track, before.type), after.type) }));
         this.changed();
       });
       this.#machines.set(name, machine);
@@ -67,12 +70,14 @@ export class Lanes {
     this.leave();
     const machines = [...this.#machines.values()];
     this.#machines = new Map();
-    await Promise.all(machines.map((machine) => machine.close()));
+    // A database that another tab has deleted takes no last write; there is nothing to keep then.
+    const ends = await Promise.allSettled(machines.map((machine) => machine.close()));
+    for (const end of ends) if (end.status === "rejected" && !(end.reason instanceof KnownSenderError && end.reason.code === "store_lost")) throw end.reason;
   }
 
   /** Notes that what is in the slow lane of this tab is the retry's from now on: whoever waits for it goes. */
   leave(): void {
-    for (const sessionId of this.#settling) changeNote(sessionId, { handed: true });
+    for (const sessionId of this.#settling) changeNote(sessionId, () => ({ handed: true }));
     this.#settling.clear();
   }
 
@@ -92,6 +97,11 @@ export class Lanes {
 
   get online(): boolean {
     return readNotes().online;
+  }
+
+  /** Whether there are no keys any more, as after a restart. */
+  get emptied(): boolean {
+    return readNotes().keys.length === 0;
   }
 
   /** Cuts the connection, or brings it back: then everything that waits is asked about, as when the browser's own comes back. */
@@ -132,7 +142,7 @@ export class Lanes {
     this.changed();
     void settled
       .then((keys) => {
-        for (const { sessionId, known } of keys) if (!known) changeNote(sessionId, { handed: true });
+        for (const { sessionId, known } of keys) if (!known) changeNote(sessionId, () => ({ handed: true }));
       })
       .catch(() => undefined) // the machine was closed meanwhile; what there is to say of it, `stored` says
       .finally(() => {
@@ -165,16 +175,15 @@ export class Lanes {
     };
   }
 
-  #card(recorded: RecordedAccount, note: KeyNote, copy: CopyExplanation): LaneCard {
-    const known = recorded.keys.find(({ sessionId }) => sessionId === note.sessionId) ?? recorded.keys.at(-1);
-    const tries = copy.schedule?.tries ?? note.tries;
-    const handed = note.handed || tries > 0; // a tab that was killed has noted nothing; a try in vain tells
-    const last = note.track.at(-1);
-    const track = last === copy.senderData.type ? note.track : [...note.track, copy.senderData.type];
-    if (handed !== note.handed || tries !== note.tries || track !== note.track) changeNote(note.sessionId, { handed, tries, track });
-    const column = note.lane === "fast" ? "fast" : handed ? "retry" : "slow";
+  #card(recorded: RecordedAccount, old: KeyNote, copy: CopyExplanation): LaneCard {
+    const known = recorded.keys.find(({ sessionId }) => sessionId === old.sessionId) ?? recorded.keys.at(-1);
+    // A tab that was killed has noted nothing; but no key is in the slow lane for longer than it waits.
+    const late = old.lane === "slow" && copy.schedule !== null && Date.now() - copy.receivedAt > longestSlow;
+    const note = renewed(old, late, copy);
+    if (note !== old) changeNote(old.sessionId, (now) => renewed(now, late, copy));
+    const column = note.lane === "fast" ? "fast" : note.handed ? "retry" : "slow";
     const { sender = "", title = "", client = "" } = known ?? {};
-    return { ...note, handed, tries, track, sender, title: note.made ? "one more from that device" : title, client, column, copy };
+    return { ...note, sender, title: note.made ? "one more from that device" : title, client, column, copy };
   }
 
   /** The first recorded message of a key as it is shown under Untrusted; null for a key that has none, or when it is withheld. */
@@ -189,13 +198,18 @@ export class Lanes {
     if (machine === undefined) throw new KnownSenderError("closed", "The machine was closed.");
     return machine;
   }
+}
 
-  #seen(sessionId: string, before: string, after: string): void {
-    const note = readNotes().keys.find((one) => one.sessionId === sessionId);
-    if (note === undefined) return;
-    const added = [before, after].filter((type, i) => (i === 0 ? note.track.length === 0 : note.track.at(-1) !== type));
-    if (added.length > 0) changeNote(sessionId, { track: [...note.track, ...added] });
-  }
+/** A note with what a copy says now; the note itself when that is nothing new. */
+function renewed(note: KeyNote, handed: boolean, { senderData, schedule }: CopyExplanation): KeyNote {
+  const tries = schedule?.tries ?? note.tries;
+  const track = withSeen(note.track, senderData.type);
+  return (note.handed || !handed) && tries === note.tries && track === note.track ? note : { ...note, handed: note.handed || handed, tries, track };
+}
+
+/** What is known of a sender never becomes less, so each kind is there once; the callback and a look may both bring it, in any order. */
+function withSeen(track: readonly string[], type: string): readonly string[] {
+  return track.includes(type) ? track : [...track, type];
 }
 
 function database({ name }: RecordedAccount): string {

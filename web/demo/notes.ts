@@ -44,9 +44,9 @@ export function changeNotes(change: (notes: Notes) => Notes = () => none): void 
   localStorage.setItem(place, JSON.stringify(change(readNotes())));
 }
 
-/** Changes the note of one key. */
-export function changeNote(sessionId: string, change: Partial<KeyNote>): void {
-  changeNotes((notes) => ({ ...notes, keys: notes.keys.map((note) => (note.sessionId === sessionId ? { ...note, ...change } : note)) }));
+/** Changes the note of one key. `change` is given the note as it is now, which may be newer than the one the caller has. */
+export function changeNote(sessionId: string, change: (note: KeyNote) => Partial<KeyNote>): void {
+  changeNotes((notes) => ({ ...notes, keys: notes.keys.map((note) => (note.sessionId === sessionId ? { ...note, ...change(note) } : note)) }));
 }
 
 /** Calls when another tab has changed the notes. */

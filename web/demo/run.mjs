@@ -175,7 +175,7 @@ async function lanes(page) {
   console.log(bold("Three speeds") + ": the network is off, and the keys arrive\n");
   await click("network");
   await click("lanes-recorded");
-  const before = await until(({ cards }) => cards.every(({ copy }) => copy.schedule?.tries === 1));
+  const before = await until(({ cards }) => cards.every(({ column, copy }) => column === "retry" && copy.schedule?.tries === 1));
   print(head, inTable(before, ({ sessionId, lane, column, copy }, body) => {
     const { tries, next } = copy.schedule ?? {};
     const got = { state: copy.senderData.type, lane, column, tries, due: next > Date.now(), body };
