@@ -79,8 +79,8 @@ func (m *Machine) judge(ctx context.Context, j *job) (changed int, err error) {
 	if err := m.flush(ctx); err != nil {
 		return 0, err
 	}
-	for _, part := range j.parts {
-		n, err := m.judgePart(ctx, part, j.because)
+	for _, index := range store.Indexes(store.Copies) {
+		n, err := m.judgeIndex(ctx, index, partsOf(j.parts, index), j.because)
 		changed += n
 		if err != nil {
 			return changed, err
@@ -90,6 +90,41 @@ func (m *Machine) judge(ctx context.Context, j *job) (changed int, err error) {
 	return changed, m.store.Commit(ctx, done)
 }
 
+func partsOf(all []record.JudgePart, index string) []record.JudgePart {
+	var parts []record.JudgePart
+	for _, part := range all {
+		if part.Index == index {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// judgeIndex judges what parts name in one index. An answer about hundreds of users names hundreds of parts, and mostly little waits for any of
+// them: where the whole index is less than a page, one look does for all.
+func (m *Machine) judgeIndex(ctx context.Context, index string, parts []record.JudgePart, because Cause) (changed int, err error) {
+	if len(parts) > 1 {
+		rows, err := m.store.Page(ctx, store.Query{Table: store.Copies, Index: index, Limit: judgePage})
+		if err != nil {
+			return 0, err
+		}
+		if len(rows) < judgePage {
+			rows = slices.DeleteFunc(rows, func(row store.Row) bool {
+				return !slices.ContainsFunc(parts, func(part record.JudgePart) bool { return row.Entry(index).HasPrefix(part.Value) })
+			})
+			return m.judgeRows(ctx, rows, because)
+		}
+	}
+	for _, part := range parts {
+		n, err := m.judgePart(ctx, part, because)
+		changed += n
+		if err != nil {
+			return changed, err
+		}
+	}
+	return changed, nil
+}
+
 func (m *Machine) judgePart(ctx context.Context, part record.JudgePart, because Cause) (changed int, err error) {
 	query := store.Query{Table: store.Copies, Index: part.Index, IndexValue: part.Value, Limit: judgePage}
 	for {
@@ -97,25 +132,26 @@ func (m *Machine) judgePart(ctx context.Context, part record.JudgePart, because 
 		if err != nil {
 			return changed, err
 		}
-		copies := make([]*shelved, 0, len(rows))
-		for i := range rows {
-			if there := m.take(&rows[i]); there != nil {
-				copies = append(copies, there)
-			}
-		}
-		n, err := m.judgeCopies(ctx, copies, because)
+		n, err := m.judgeRows(ctx, rows, because)
 		changed += n
-		if err != nil {
+		if err != nil || len(rows) < judgePage {
 			return changed, err
-		}
-		if err := m.flush(ctx); err != nil {
-			return changed, err
-		}
-		if len(rows) < judgePage {
-			return changed, nil
 		}
 		query = query.Next(&rows[len(rows)-1])
 	}
+}
+
+func (m *Machine) judgeRows(ctx context.Context, rows []store.Row, because Cause) (changed int, err error) {
+	copies := make([]*shelved, 0, len(rows))
+	for i := range rows {
+		if there := m.take(&rows[i]); there != nil {
+			copies = append(copies, there)
+		}
+	}
+	if changed, err = m.judgeCopies(ctx, copies, because); err != nil {
+		return changed, err
+	}
+	return changed, m.flush(ctx)
 }
 
 // judgeCopies walks copies through the finder once more and puts what changed on the shelf.
