@@ -123,12 +123,10 @@ func TestScenario61FastLaneAsksNobody(t *testing.T) {
 	if server.requests() != before {
 		t.Fatal("the fast lane has made a request")
 	}
-	if s := w.stored2(reception); s != (lane.Schedule{}) {
+	if s := reception.Receipts[0].Copy.Schedule; s != (lane.Schedule{}) {
 		t.Fatalf("scenario 69: a known sender has a schedule: %+v", s)
 	}
 }
-
-func (w *world) stored2(r *core.Reception) lane.Schedule { return r.Receipts[0].Copy.Schedule }
 
 func TestScenarios62And63SlowLane(t *testing.T) {
 	w, server := connected(t)
@@ -164,7 +162,6 @@ func TestScenarios62And63SlowLane(t *testing.T) {
 	<-arrived
 	mallory := w.kit.User("@mallory:example.org")
 	w.kept(w.event(mallory.Device("DESK"), room, w.kit.Outbound()))
-	// Scenario 74: the same key from an earlier index arrives while the lane waits; nothing of either is lost.
 	close(release)
 	if settled := <-done; !settled[0].Known || settled[0].Data.Kind != sender.SenderUnverified {
 		t.Fatalf("settled as %+v", settled[0])
