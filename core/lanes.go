@@ -364,7 +364,12 @@ func (m *Machine) due(ctx context.Context, now int64) (due []*shelved, more bool
 				break
 			}
 			query = query.Next(&rows[i])
-			if there := m.take(&rows[i]); there != nil && m.isDue(there, now) {
+			there := m.take(&rows[i])
+			if there == nil {
+				if err := m.unindex(ctx, &rows[i]); err != nil {
+					return nil, false, err
+				}
+			} else if m.isDue(there, now) {
 				due = append(due, there)
 			}
 			if len(due) == retryCopies {
@@ -377,6 +382,16 @@ func (m *Machine) due(ctx context.Context, now int64) (due []*shelved, more bool
 			return due, more, nil
 		}
 	}
+}
+
+// unindex takes a row that cannot be read out of the indexes, so that it does not stay due for ever (F38). Its bytes stay where they are. If
+// somebody has written it meanwhile it can be read again, or is found again.
+func (m *Machine) unindex(ctx context.Context, row *store.Row) error {
+	err := m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: row.Table, Key: row.Key, Expect: row.Rev, Value: row.Value}}})
+	if _, conflict := clash(err); conflict {
+		return nil
+	}
+	return err
 }
 
 // isDue says whether a copy is due by what is known here: it may have moved while the page was read, the slow lane may have it, and what

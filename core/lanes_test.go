@@ -281,7 +281,8 @@ func TestScenario66CrashInTheSlowLane(t *testing.T) {
 	}
 }
 
-// Scenarios 68 and 79: many keys of many users are taken earliest first, in bounded passes, and each is visited.
+// Scenarios 68 and 79, F37: many keys of many users are taken earliest first, in bounded passes, and each settles once, though settled rows leave
+// the index between the pages.
 func TestScenario68BoundedPasses(t *testing.T) {
 	w, server := connected(t)
 	const users, each = 40, 20
@@ -356,6 +357,49 @@ func TestT50OneUserCannotStarveAnother(t *testing.T) {
 	}
 	if times != 1 {
 		t.Fatalf("Mallory was asked about %d times", times)
+	}
+}
+
+// F38: one row that cannot be read keeps no other from settling, and does not make the passes spin.
+func TestF38OnePoisonedRow(t *testing.T) {
+	w, server := connected(t)
+	alice, phone := w.alice()
+	server.knows(alice)
+	var sessions []*testkit.Outbound
+	var events []sender.DecryptedOlmEvent
+	for range 20 {
+		sessions = append(sessions, w.kit.Outbound())
+		events = append(events, w.event(phone, room, sessions[len(sessions)-1], testkit.WithoutDeviceKeys))
+	}
+	w.machine.ReceiveRoomKeys(events)
+	if err := w.machine.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Copies})
+	if err != nil {
+		t.Fatal(err)
+	}
+	poisoned := rows[len(rows)/2]
+	op := store.Op{Table: store.Copies, Key: poisoned.Key, Expect: poisoned.Rev, Value: []byte("no record"), Index: poisoned.Index}
+	if err := w.rows.Commit(context.Background(), store.Batch{Ops: []store.Op{op}}); err != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	passes := 0
+	for w.retry() < time.Minute && passes < 10 {
+		passes++
+	}
+	if passes == 10 {
+		t.Error("the passes never come to rest")
+	}
+	settled := 0
+	for _, session := range sessions {
+		if session.ID() != poisoned.Key[1] && w.stored(session).Current.Kind == sender.SenderUnverified {
+			settled++
+		}
+	}
+	if settled != len(sessions)-1 || len(w.heard.reports) == 0 {
+		t.Errorf("%d of %d others settled, %d reports", settled, len(sessions)-1, len(w.heard.reports))
 	}
 }
 
