@@ -70,7 +70,10 @@ func newLanes(options *Options) lanes {
 
 // enter is step R: the copy waits in the slow lane until Settle lets go of it.
 func (l *lanes) enter(r *Reception, c *sender.Copy) {
-	r.questions = append(r.questions, l.questions.Ask(c.OlmUser))
+	question := l.questions.Ask(c.OlmUser)
+	if last := len(r.questions) - 1; last < 0 || r.questions[last] != question { // a thousand keys of one sender are one question
+		r.questions = append(r.questions, question)
+	}
 	r.entered = append(r.entered, c.CopyKey)
 	l.busy[c.CopyKey]++
 }
@@ -144,10 +147,14 @@ func (m *Machine) dispatch() {
 func (m *Machine) request(taken []*lane.Question) {
 	m.turn.Lock()
 	defer m.leave()
+	defer func() { // also when something in between panics: whoever waits is let go of, and the next request has a place
+		m.lanes.requests--
+		m.answered(taken)
+		m.dispatch()
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), budget)
 	defer cancel()
-	users := usersOf(taken)
-	query := m.trust.BeginQuery(users)
+	query := m.trust.BeginQuery(usersOf(taken))
 	var body []byte
 	var err error
 	m.turn.give(func() { body, err = m.lanes.fetcher.KeysQuery(ctx, query.Users) })
@@ -157,9 +164,6 @@ func (m *Machine) request(taken []*lane.Question) {
 	if refused, ok := err.(*lane.FetchError); ok && refused.Code == lane.CodeRateLimited {
 		m.lanes.quiet = max(m.lanes.quiet, m.now()+min(max(refused.RetryAfter, 1000), lane.MaxDelay.Milliseconds()))
 	}
-	m.lanes.requests--
-	m.answered(taken)
-	m.dispatch()
 }
 
 // answered lets go of those who wait for the questions, here and in other tabs.

@@ -360,6 +360,36 @@ func TestT50OneUserCannotStarveAnother(t *testing.T) {
 	}
 }
 
+// F32: a request that panics lets go of who waits for it, leaves its place to the next, and costs the copy a try.
+func TestF32APanicInARequest(t *testing.T) {
+	w := closedWorld(t)
+	w.spawn = func(f func()) {
+		go func() {
+			defer func() { _ = recover() }()
+			f()
+		}()
+	}
+	server := &homeserver{kit: w.kit, users: map[ids.UserID]*testkit.User{}}
+	w.fetcher = server
+	w.open()
+	server.answer = func(context.Context, []ids.UserID) ([]byte, error) { panic("a fault of the fetcher") }
+	alice, phone := w.alice()
+	for range 6 { // more than there are places
+		session := w.kit.Outbound()
+		if _, settled := w.settle(w.event(phone, room, session, testkit.WithoutDeviceKeys)); settled[0].Known {
+			t.Fatal("known by a panic")
+		}
+		if got := w.stored(session).Schedule.Tries; got != 1 {
+			t.Fatalf("%d tries", got)
+		}
+	}
+	server.answer = nil
+	server.knows(alice)
+	if _, settled := w.settle(w.event(phone, room, w.kit.Outbound(), testkit.WithoutDeviceKeys)); !settled[0].Known {
+		t.Fatal("the machine did not get over it")
+	}
+}
+
 // F38: one row that cannot be read keeps no other from settling, and does not make the passes spin.
 func TestF38OnePoisonedRow(t *testing.T) {
 	w, server := connected(t)

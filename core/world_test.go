@@ -42,6 +42,7 @@ type world struct {
 	verifier  keys.Verifier
 	listener  core.Listener
 	fetcher   lane.Fetcher
+	spawn     func(func())
 	overruled bool // ClaimsMayOverruleDirect
 }
 
@@ -134,6 +135,7 @@ func (w *world) tryOpen() error {
 		ClaimsMayOverruleDirect: w.overruled,
 		Listener:                listener,
 		Fetcher:                 w.fetcher,
+		Spawn:                   w.spawn,
 	})
 	if err != nil {
 		return err

@@ -23,19 +23,43 @@ func (p *program) runLanes() {
 	ctx := context.Background()
 	p.unfinished = true
 	for !p.closed {
-		if p.unfinished {
-			// What an earlier run, or a tab that is gone, learned but did not get to the end of judging. Nobody waits for it; should it fail, the
-			// next who leads tries again.
-			p.unfinished = false
-			_ = p.machine.Resume(ctx)
-		}
-		next, _ := p.machine.Retry(ctx) // an error is the store's; next says when to try again
+		next := p.pass(ctx)
 		timer := time.NewTimer(min(time.Until(time.UnixMilli(next)), longestTimer))
 		select {
 		case <-timer.C:
 		case <-p.timer:
 			timer.Stop()
 		}
+	}
+}
+
+// pass is one pass of the retry lane; it returns when the next is due, in milliseconds since 1970.
+func (p *program) pass(ctx context.Context) (next int64) {
+	next = time.Now().Add(time.Minute).UnixMilli() // should the pass panic
+	defer p.survive()
+	if p.unfinished {
+		// What an earlier run, or a tab that is gone, learned but did not get to the end of judging. Nobody waits for it; should it fail, the
+		// next who leads tries again.
+		p.unfinished = false
+		_ = p.machine.Resume(ctx)
+	}
+	next, _ = p.machine.Retry(ctx) // an error is the store's; next says when to try again
+	return next
+}
+
+// unattended runs f by itself, beside the calls of the door.
+func (p *program) unattended(f func()) {
+	go func() {
+		defer p.survive()
+		f()
+	}()
+}
+
+// survive is deferred around what no call waits for: a panic there would end the program, and every call with it (F32). It is told, without
+// its value, which might hold a key.
+func (p *program) survive() {
+	if recover() != nil {
+		announcer{p.host}.StoreReported(core.StoreReport{Code: "internal", Message: "Work in the background panicked. This is a bug in knownsender; the program goes on."})
 	}
 }
 

@@ -158,6 +158,7 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 		ClaimsMayOverruleDirect: string(args[6]) == "true",
 		Listener:                announcer{p.host},
 		Fetcher:                 fetcher,
+		Spawn:                   p.unattended,
 	})
 	if err != nil {
 		_ = rows.Close()
@@ -346,7 +347,7 @@ func (p *program) decryptRoomEvent(ctx context.Context, args [][]byte) ([]byte, 
 	}
 	// The message index is taken from this moment on in memory, and on disk as soon as a commit can be had. Nobody waits for that: should it
 	// fail, the next commit carries it.
-	go func() { _ = p.machine.Flush(context.Background()) }()
+	p.unattended(func() { _ = p.machine.Flush(context.Background()) })
 	return object(make([]byte, 0, len(event.ClearEvent)+1024), func(dst []byte) []byte {
 		return appendDecrypted(name(dst, "event"), event)
 	}), nil
