@@ -10,6 +10,7 @@ import (
 	"knownsender/core/policy"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
+	"knownsender/core/trust"
 )
 
 // EncryptionInfo is what is known of the sender of an event, and what the policy says to that.
@@ -121,6 +122,7 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 	// From here on nothing waits: the verdict is about what is known now.
 	question := m.question(event, in)
 	question.Copies, question.Others = in.now(open.copies), in.now(open.others)
+	question.Distrusted = m.distrusted(question.Copies)
 	question.WrongRoom = named != string(event.name.room)
 	question.Replayed = in.replayed(open.index, event.eventID)
 	info := EncryptionInfo{Sender: event.sender, SessionID: event.name.session, Verdict: policy.Judge(&question)}
@@ -233,6 +235,16 @@ func (m *Machine) question(event *roomEvent, in *session) policy.Question {
 	}
 }
 
+// distrusted are those who handed copies over and have another identity by now than the one we verified.
+func (m *Machine) distrusted(copies []*sender.Copy) (users []ids.UserID) {
+	for _, c := range copies {
+		if c.Forwarder != nil && m.trust.Verification(c.Forwarder.Data.UserID) == trust.Violation {
+			users = append(users, c.Forwarder.Data.UserID)
+		}
+	}
+	return users
+}
+
 // RoomEventEncryptionInfo says what is known of the sender of an event and what the policy says to that, from memory alone: nothing is
 // decrypted and nothing is written (I22). Everything stored that bears on the event must be in memory, because LoadRoom was called or the
 // event was decrypted; otherwise the error is a *DecryptionError with code session_not_loaded. Half of it would give another answer: the
@@ -259,6 +271,7 @@ func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, erro
 			question.Others = append(question.Others, c)
 		}
 	}
+	question.Distrusted = m.distrusted(question.Copies)
 	_, remembered := in.replays[blockOf(name.Index)]
 	explained := in.asides || len(question.Copies) > 0 && !anyClaimed(question.Copies)
 	if !whole && (len(question.Copies) > 0 && !remembered || !explained) {

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"knownsender/core/ids"
 	"knownsender/core/sender"
 )
@@ -20,8 +22,8 @@ func Judge(q *Question) Verdict {
 		return Lookup(StateReplayed, q.Requirement)
 	}
 
-	direct := best(q.Copies, sender.Direct, q.Sender)
-	claimed := best(q.Copies, sender.Claimed, q.Sender)
+	direct := q.best(q.Copies, sender.Direct)
+	claimed := q.best(q.Copies, sender.Claimed)
 	if direct == nil && claimed == nil {
 		return Lookup(undecryptable(q), q.Requirement)
 	}
@@ -44,9 +46,18 @@ func Judge(q *Question) Verdict {
 
 // of is the verdict on one copy by itself.
 func of(c *sender.Copy, q *Question) Verdict {
-	v := Lookup(StateOf(c, q.Sender), q.Requirement)
+	state := StateOf(c, q.Sender)
+	if q.distrusts(c) {
+		state = StateForwarderViolation
+	}
+	v := Lookup(state, q.Requirement)
 	v.Chosen = c
 	return v
+}
+
+// distrusts reports whether a copy was handed over by somebody whose identity is no longer the one we verified.
+func (q *Question) distrusts(c *sender.Copy) bool {
+	return c.Forwarder != nil && slices.Contains(q.Distrusted, c.Forwarder.Data.UserID)
 }
 
 // overrule decides between a direct verdict that hides and a claimed one (T38). A forged signature is overruled by nothing: that is shown
@@ -69,7 +80,7 @@ func (q *Question) overrule(hidden, claimed Verdict) Verdict {
 // A suspended copy or a tombstone of another user is no objection. Anybody who was in the room can send the session on, with a forged
 // signature of his own, and would otherwise decide what becomes of its history.
 func objection(q *Question) (Verdict, bool) {
-	direct := best(q.Others, sender.Direct, q.Sender)
+	direct := q.best(q.Others, sender.Direct)
 	if direct != nil && !disowned(direct, q.Sender) {
 		return of(direct, q), true
 	}
@@ -95,9 +106,10 @@ func disowned(c *sender.Copy, eventSender ids.UserID) bool {
 	return c.Suspended && known && owner != eventSender
 }
 
-// best is the copy of that provenance by which an event of eventSender is judged, nil when there is none: the sender's own before others',
-// of those one that is not suspended, then the best known, then one that names an owner, then a legacy one.
-func best(copies []*sender.Copy, provenance sender.Provenance, eventSender ids.UserID) *sender.Copy {
+// best is the copy of that provenance by which the event is judged, nil when there is none: the sender's own before others', of those one that
+// is not suspended, then the best known, then one that names an owner (direct) or that nobody we distrust handed over (claimed), then a legacy
+// one.
+func (q *Question) best(copies []*sender.Copy, provenance sender.Provenance) *sender.Copy {
 	var chosen *sender.Copy
 	weight := -1
 	for _, c := range copies {
@@ -106,7 +118,7 @@ func best(copies []*sender.Copy, provenance sender.Provenance, eventSender ids.U
 		}
 		w := int(c.Current.Kind) * 4
 		owner, known := c.Owner()
-		if known {
+		if known || provenance == sender.Claimed && !q.distrusts(c) {
 			w += 2
 		}
 		if c.Legacy {
@@ -115,7 +127,7 @@ func best(copies []*sender.Copy, provenance sender.Provenance, eventSender ids.U
 		if !c.Suspended {
 			w += 32
 		}
-		if known && owner == eventSender {
+		if known && owner == q.Sender {
 			w += 64
 		}
 		if w > weight {

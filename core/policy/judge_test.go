@@ -34,6 +34,11 @@ func with(c *sender.Copy, change func(*sender.Copy)) *sender.Copy {
 func legacy(c *sender.Copy)    { c.Legacy = true }
 func suspended(c *sender.Copy) { c.Suspended = true }
 
+// handedOver has mallory hand the copy over, who was known then.
+func handedOver(c *sender.Copy) {
+	c.Forwarder = &sender.Forwarder{Data: sender.Data{Kind: sender.SenderUnverified, UserID: mallory}}
+}
+
 // wants judges a question under all four requirements. want has a word for each: "show", "show:code" or "hide:code"; one word stands for
 // all that follow.
 func wants(t *testing.T, q policy.Question, want ...string) {

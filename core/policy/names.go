@@ -7,6 +7,7 @@ const (
 	CodeUnsignedDevice            = "unsigned_device"             // the sending device is not cross-signed
 	CodeUnknownDevice             = "unknown_device"              // the sending device is not known
 	CodeAuthenticityNotGuaranteed = "authenticity_not_guaranteed" // the key was restored or forwarded: who made it is hearsay
+	CodeForwarderViolation        = "forwarder_violation"         // whoever handed the key over was verified, and is no longer the one that was
 	CodeMismatchedSender          = "mismatched_sender"           // the key was made by another user than the event's sender
 	CodeTampered                  = "tampered"                    // the key, or its device, came with a forged cross-signature
 	CodeReplayed                  = "replayed"                    // another event had the same message index
@@ -42,6 +43,7 @@ var codeNames = []PeerNames{
 	{CodeUnsignedDevice, "UnsignedSenderDevice", "UNSIGNED_SENDER_DEVICE"},
 	{CodeUnknownDevice, "UnknownSenderDevice", "UNKNOWN_SENDER_DEVICE"},
 	{CodeAuthenticityNotGuaranteed, "UnknownSenderDevice", "UNKNOWN_SENDER_DEVICE"},
+	{CodeForwarderViolation, "UnknownSenderDevice", "UNKNOWN_SENDER_DEVICE"},
 	{CodeMismatchedSender, "MismatchedSender", "UNKNOWN_ERROR"},
 	{CodeTampered, "UnableToDecrypt", "UNKNOWN_ERROR"},
 	{CodeReplayed, "UnableToDecrypt", "UNKNOWN_ERROR"},

@@ -13,6 +13,8 @@ const (
 	StateUnknownDeviceLegacy
 	StateInsecureSource       // claimed, or the owner check failed
 	StateInsecureSourceLegacy // the same, restored from a file or backup
+	StateForwarded            // claimed, handed over by somebody whose identity is in order
+	StateForwarderViolation   // the same, but by now that identity is no longer the one we verified
 	StateMismatchedSender     // the session's owner is known, and is not the event's sender
 	StateSuspended            // the server presents a forged cross-signature for the sender's device
 	StateTampered             // the key was discarded: it came with a forged cross-signature
@@ -27,7 +29,7 @@ const (
 
 var stateNames = [states]string{
 	"sender_verified", "sender_unverified", "verification_violation", "device_info", "device_info_legacy", "unknown_device",
-	"unknown_device_legacy", "insecure_source", "insecure_source_legacy", "mismatched_sender", "suspended", "tampered", "replayed",
+	"unknown_device_legacy", "insecure_source", "insecure_source_legacy", "forwarded", "forwarder_violation", "mismatched_sender", "suspended", "tampered", "replayed",
 	"wrong_room", "bad_sender", "withheld", "unknown_index", "no_key",
 }
 

@@ -43,6 +43,8 @@ var table = [states]row{
 	StateUnknownDeviceLegacy:   {[...]bool{show, show, hide, hide}, CodeUnknownDevice, grey(ShieldAuthenticityNotGuaranteed), red(ShieldUnknownDevice), LevelMissingDevice},
 	StateInsecureSource:        {[...]bool{show, hide, hide, hide}, CodeAuthenticityNotGuaranteed, grey(ShieldAuthenticityNotGuaranteed), red(ShieldAuthenticityNotGuaranteed), LevelInsecureSource},
 	StateInsecureSourceLegacy:  {[...]bool{show, show, hide, hide}, CodeAuthenticityNotGuaranteed, grey(ShieldAuthenticityNotGuaranteed), red(ShieldAuthenticityNotGuaranteed), LevelInsecureSource},
+	StateForwarded:             {[...]bool{show, show, hide, hide}, CodeAuthenticityNotGuaranteed, grey(ShieldAuthenticityNotGuaranteed), red(ShieldAuthenticityNotGuaranteed), LevelInsecureSource},
+	StateForwarderViolation:    {[...]bool{show, hide, hide, hide}, CodeForwarderViolation, red(ShieldAuthenticityNotGuaranteed), red(ShieldAuthenticityNotGuaranteed), LevelInsecureSource},
 	StateMismatchedSender:      {[...]bool{show, hide, hide, hide}, CodeMismatchedSender, red(ShieldMismatchedSender), red(ShieldMismatchedSender), LevelMismatchedSender},
 
 	// What follows is shown by nobody, so there is nothing to warn of.
@@ -66,7 +68,7 @@ func Lookup(state State, requirement TrustRequirement) Verdict {
 	return v
 }
 
-// StateOf is the row a copy puts an event of eventSender in, the copy taken by itself.
+// StateOf is the row a copy puts an event of eventSender in, the copy taken by itself, whoever handed it over being in order.
 func StateOf(c *sender.Copy, eventSender ids.UserID) State {
 	if c.Suspended {
 		return StateSuspended
@@ -83,6 +85,9 @@ func StateOf(c *sender.Copy, eventSender ids.UserID) State {
 		return StateVerificationViolation
 	case sender.DeviceInfo:
 		return legacy(c, StateDeviceInfo, StateDeviceInfoLegacy)
+	}
+	if c.Forwarder != nil {
+		return StateForwarded
 	}
 	if c.InsecureSource() {
 		return legacy(c, StateInsecureSource, StateInsecureSourceLegacy)

@@ -85,7 +85,7 @@ func fromTable() policyJSON {
 
 var codes = []string{
 	policy.CodeUnverifiedIdentity, policy.CodeVerificationViolation, policy.CodeUnsignedDevice, policy.CodeUnknownDevice,
-	policy.CodeAuthenticityNotGuaranteed, policy.CodeMismatchedSender, policy.CodeTampered, policy.CodeReplayed, policy.CodeWrongRoom,
+	policy.CodeAuthenticityNotGuaranteed, policy.CodeForwarderViolation, policy.CodeMismatchedSender, policy.CodeTampered, policy.CodeReplayed, policy.CodeWrongRoom,
 	policy.CodeBadSender, policy.CodeWithheld, policy.CodeUnknownIndex, policy.CodeNoKey,
 }
 
@@ -170,6 +170,8 @@ func TestPolicyMatrix(t *testing.T) {
 		"unknown_device_legacy":  "1100",
 		"insecure_source":        "1000",
 		"insecure_source_legacy": "1100",
+		"forwarded":              "1100",
+		"forwarder_violation":    "1000",
 		"mismatched_sender":      "1000", // decision 11
 		"suspended":              "0000", // decision 8
 		"tampered":               "0000",

@@ -18,6 +18,10 @@ type Question struct {
 	Replayed  bool // another event was decrypted with the same message index before
 	WrongRoom bool // the plaintext names another room than the event came in
 
+	// Distrusted are users who handed copies over and whose identity is no longer the one that was verified: what only they vouch for is
+	// withheld while that is so.
+	Distrusted []ids.UserID
+
 	// ClaimsMayOverruleDirect lets a claimed copy show what a direct copy of the same session hides. Anybody who can write to the backup
 	// could then make hidden messages visible, with a grey shield.
 	ClaimsMayOverruleDirect bool

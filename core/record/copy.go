@@ -184,7 +184,7 @@ func (u *unpacker) consistent(c *sender.Copy) {
 		u.fail("a direct copy was forwarded", nil)
 	case c.Provenance == sender.Claimed && c.OlmUser != "":
 		u.fail("a claimed copy has an Olm user", nil)
-	case c.Provenance == sender.Claimed && (c.Current.Kind != sender.UnknownDevice || c.AtReception.Kind != sender.UnknownDevice):
+	case c.Provenance == sender.Claimed && c.Current.Kind != sender.UnknownDevice:
 		u.fail("a claimed copy knows its sender", nil)
 	case c.Schedule != (lane.Schedule{}) && !c.Waiting():
 		u.fail("a copy that waits for nothing has a schedule", nil)

@@ -47,8 +47,10 @@ type Copy struct {
 	// the copy.
 	OlmUser ids.UserID
 
-	AtReception Data // what was known when the key arrived; never changes
-	Current     Data // what is known now; never falls
+	// AtReception is what was known when the key arrived; it never changes. Of a claimed copy it is what another device of ours knew when the
+	// key arrived there, if that device's word for it was authenticated: evidence for people to read, by which no policy judges.
+	AtReception Data
+	Current     Data // what is known now; never falls; UnknownDevice for claimed copies
 	// Legacy marks keys from before sender data were kept and keys restored from files and backups. It never changes.
 	Legacy bool
 	// Suspended is set while the server presents the sender's device with a forged cross-signature: shown under no policy, never exported,
@@ -76,6 +78,9 @@ func (c *Copy) Owner() (ids.UserID, bool) {
 	}
 	return c.OlmUser, c.OlmUser != ""
 }
+
+// Evidence reports whether a claimed copy says, authenticated, what another device of ours knew of its sender.
+func (c *Copy) Evidence() bool { return c.Provenance == Claimed && c.AtReception.Kind != UnknownDevice }
 
 // Waiting reports whether a later answer may still tell more of the sender: a direct copy whose sender is not known yet.
 func (c *Copy) Waiting() bool { return c.Provenance == Direct && !c.Current.Kind.Known() }

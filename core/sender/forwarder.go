@@ -1,6 +1,7 @@
 package sender
 
-// Forwarder is who handed a claimed copy over: the sender of a history bundle (MSC4268). It never raises what is known of the key's sender.
+// Forwarder is who handed a claimed copy over: the sender of a history bundle (MSC4268), or the device of ours that answered a request for the
+// key (m.forwarded_room_key). It never raises what is known of the key's sender.
 type Forwarder struct {
 	Data Data // SenderUnverified or SenderVerified, nothing else
 }

@@ -62,8 +62,7 @@ func Join(stored, incoming *Copy) (*Copy, JoinReport) {
 	} else if order := compareStanding(incoming, stored); order > 0 {
 		joined.Current, joined.Step = incoming.Current, incoming.Step
 	}
-	if incoming.ReceivedAt < stored.ReceivedAt ||
-		incoming.ReceivedAt == stored.ReceivedAt && compareData(incoming.AtReception, stored.AtReception) > 0 {
+	if compareReception(incoming, stored) > 0 {
 		joined.AtReception, joined.ReceivedAt = incoming.AtReception, incoming.ReceivedAt
 	}
 	report.LegacyKept = stored.Legacy != incoming.Legacy
@@ -97,6 +96,18 @@ func compareStanding(a, b *Copy) int {
 	return cmp.Compare(a.Step, b.Step)
 }
 
+// compareReception orders what two copies say of their reception: the earlier one counts. Of claimed copies one with evidence counts before
+// one without, whenever it came: the evidence is of a reception that was earlier than either.
+func compareReception(a, b *Copy) int {
+	if a.Provenance == Claimed && a.Evidence() != b.Evidence() {
+		if a.Evidence() {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(cmp.Compare(b.ReceivedAt, a.ReceivedAt), compareData(a.AtReception, b.AtReception))
+}
+
 // compareData is a total order of sender data that begins with the rank.
 func compareData(a, b Data) int {
 	if order := a.Compare(b); order != 0 {
@@ -126,11 +137,13 @@ func joinEmbedded(a, b []byte, joined *Copy) []byte {
 	return b
 }
 
+// joinForwarder keeps the better forwarder. None at all is best: the copy was in a file or backup of our own, and whoever handed it over
+// besides can only be hidden behind, never be hidden with (I11).
 func joinForwarder(a, b *Forwarder) *Forwarder {
 	switch {
-	case a == nil:
-		return b
-	case b == nil || compareData(a.Data, b.Data) >= 0:
+	case a == nil || b == nil:
+		return nil
+	case compareData(a.Data, b.Data) >= 0:
 		return a
 	}
 	return b

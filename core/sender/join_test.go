@@ -283,8 +283,28 @@ func TestJoin(t *testing.T) {
 		b.Forwarder = &f
 		ab, _ := sender.Join(a, b)
 		ba, _ := sender.Join(b, a)
-		if ab.Forwarder == nil || *ab.Forwarder != *ba.Forwarder || ab.Current.Kind != sender.UnknownDevice {
-			t.Error("forgotten")
+		if ab.Forwarder != nil || ba.Forwarder != nil {
+			t.Error("a copy of our own file came under the forwarder of another")
+		}
+		c := claim(t, session, 5, phone)
+		g, _ := sender.ForwarderOf(data(t, sender.SenderVerified, phone))
+		c.Forwarder = &g
+		bc, _ := sender.Join(b, c)
+		cb, _ := sender.Join(c, b)
+		if bc.Forwarder == nil || *bc.Forwarder != g || *cb.Forwarder != g || bc.Current.Kind != sender.UnknownDevice {
+			t.Error("not the better of two forwarders")
+		}
+	})
+	t.Run("evidence of a reception elsewhere", func(t *testing.T) {
+		plain, proven := claim(t, session, 5, phone), claim(t, session, 5, phone)
+		plain.ReceivedAt, proven.ReceivedAt, proven.AtReception = 1, 2, data(t, sender.SenderUnverified, phone)
+		ab, _ := sender.Join(plain, proven)
+		ba, _ := sender.Join(proven, plain)
+		if ab.AtReception != proven.AtReception || ba.AtReception != proven.AtReception || ab.ReceivedAt != 2 || ba.ReceivedAt != 2 {
+			t.Error("lost")
+		}
+		if ab.Current.Kind != sender.UnknownDevice {
+			t.Error("I7: evidence has become knowledge")
 		}
 	})
 }
@@ -312,7 +332,10 @@ func TestJoinIsAJoin(t *testing.T) {
 		c.AtReception, c.ReceivedAt = data(t, sender.Kind(random.IntN(5)), phone), random.Int64N(3)
 		c.SharedHistory, c.BackedUp = random.IntN(2) == 0, random.IntN(2) == 0
 		if provenance == sender.Claimed {
-			c.Session, c.OlmUser, c.Current, c.AtReception, c.Legacy = exports[index], "", sender.Data{}, sender.Data{}, true
+			c.Session, c.OlmUser, c.Current, c.Legacy = exports[index], "", sender.Data{}, true
+			if random.IntN(2) == 0 {
+				c.AtReception = sender.Data{}
+			}
 			c.Forwarder = forwarders[random.IntN(3)]
 			if random.IntN(2) == 0 {
 				c.Ed25519, c.HasEd25519 = keys.Ed25519{}, false

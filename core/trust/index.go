@@ -28,6 +28,7 @@ type Index struct {
 	trustedMaster keys.Ed25519
 	wasVerified   bool
 
+	listing  listing // nil until somebody asks, see WhoLists
 	sequence Sequence
 	judges   []*keys.Ed25519 // user-signing keys that persons point to; nearly always one
 }
@@ -291,6 +292,12 @@ func (x *Index) put(r *UserRecord) {
 		if r.Identity != nil {
 			x.userSigning = r.Identity.UserSigning.Key
 		}
+	}
+	if x.listing != nil {
+		if old != nil {
+			x.listing.remove(old)
+		}
+		x.listing.add(p)
 	}
 	if old != nil {
 		delete(x.users, r.UserID) // the map keeps the key it has: the old string, and with it the old list of names
