@@ -7,7 +7,7 @@ const (
 	CodeBadPayload           = "bad_payload"            // not one strict JSON object, or a member is missing or of the wrong form
 	CodeBadSender            = "bad_sender"             // the to-device event's sender is not a user id
 	CodeBadSenderKey         = "bad_sender_key"         // the Olm channel's key is not a Curve25519 key
-	CodeNotARoomKey          = "not_a_room_key"         // the payload's type is not m.room_key
+	CodeNotARoomKey          = "not_a_room_key"         // the payload's type is not m.room_key, or not what the call is for
 	CodeSenderMismatch       = "sender_mismatch"        // the payload names another sender than the to-device event
 	CodeRecipientMismatch    = "recipient_mismatch"     // the payload is meant for another user
 	CodeRecipientKeyMismatch = "recipient_key_mismatch" // the payload is meant for another device
@@ -26,13 +26,19 @@ const (
 	CodeDeviceKeyChanged           = "device_key_changed"             // the device id is known with another fingerprint key
 	CodeDehydratedDevice           = "dehydrated_device"              // the sender is a dehydrated device, which sends no room keys
 	CodeMismatchedIdentityKeys     = "mismatched_identity_keys"       // the device known under the channel's key has another fingerprint key
+
+	// Of keys that are handed over.
+	CodeMissingSenderDeviceKeys = "missing_sender_device_keys" // the announcement of a history bundle must embed them
+	CodeForwarderNotKnown       = "forwarder_not_known"        // whoever hands the keys over is not cross-signed, or was verified and is no longer the same
+	CodeForwarderNotOwnDevice   = "forwarder_not_own_device"   // the forwarded key is not from a verified device of our own
+	CodeForwardedKeyUnrequested = "forwarded_key_unrequested"  // nobody asked for that key
 )
 
 var roomKeySentences = map[string]string{
 	CodeBadPayload:                 "the Olm payload cannot be read",
 	CodeBadSender:                  "the to-device event's sender is not a user id",
 	CodeBadSenderKey:               "the key of the Olm channel is not a Curve25519 key",
-	CodeNotARoomKey:                "the Olm payload is not a room key",
+	CodeNotARoomKey:                "the Olm payload is not a room key of that kind",
 	CodeSenderMismatch:             "the Olm payload names another sender than the to-device event",
 	CodeRecipientMismatch:          "the Olm payload is meant for another user",
 	CodeRecipientKeyMismatch:       "the Olm payload is meant for another device",
@@ -49,6 +55,10 @@ var roomKeySentences = map[string]string{
 	CodeDeviceIDIsKey:              "the embedded device is named like a cross-signing key of its user",
 	CodeDeviceKeyChanged:           "the embedded device is known with another Ed25519 key",
 	CodeDehydratedDevice:           "the room key comes from a dehydrated device",
+	CodeMissingSenderDeviceKeys:    "the announcement of the history bundle embeds no device keys",
+	CodeForwarderNotKnown:          "whoever hands the room keys over is not known by cross-signing, or is no longer the one who was verified",
+	CodeForwarderNotOwnDevice:      "the room key was not forwarded by a verified device of our own",
+	CodeForwardedKeyUnrequested:    "the forwarded room key was not asked for",
 	CodeMismatchedIdentityKeys:     "the device with the key of the Olm channel has another Ed25519 key than the Olm payload",
 }
 

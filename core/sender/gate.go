@@ -9,11 +9,11 @@ import (
 // remains of it (specification, "m.olm.v1.curve25519-aes-sha2" and MSC4147).
 //
 //	G1  the Olm message decrypts                          whoever makes a DecryptedOlmEvent
-//	G2  the payload is for our user                       ParseRoomKey
-//	G3  the payload's sender is the event's               ParseRoomKey
-//	G4  the payload is for our device                     ParseRoomKey
+//	G2  the payload is for our user                       Envelope.open
+//	G3  the payload's sender is the event's               Envelope.open
+//	G4  the payload is for our device                     Envelope.open
 //	G5  the embedded device belongs to that sender        admit
-//	G6  it is signed by itself                            admit lists the check, Finish refuses
+//	G6  it is signed by itself                            admit lists the check, settle refuses
 //	G7  it has the payload's Ed25519 key                  admit
 //	G8  it has the channel's Curve25519 key               admit
 //	G9  the sender is no dehydrated device                admit, admitStored
@@ -21,16 +21,16 @@ import (
 // Two more concern devices we know: the embedded device's id must not be known with another Ed25519 key (the first one stays), and must
 // not spell a key of its user's identity, whose signatures are filed under the same kind of label.
 
-// admit holds the embedded device against the room key it came in and against what is known. With it comes the check of its own signature,
+// admit holds the embedded device against the payload it came in and against what is known. With it comes the check of its own signature,
 // unless that was made before.
-func (k *RoomKey) admit(index *trust.Index, device *embedded) (selfCheck keys.Check, needed bool, refusal *RoomKeyError) {
+func (e *Envelope) admit(index *trust.Index, device *embedded) (selfCheck keys.Check, needed bool, refusal *RoomKeyError) {
 	d := device.keys
 	switch {
-	case d.UserID != k.Sender:
+	case d.UserID != e.Sender:
 		return keys.Check{}, false, refuse(CodeSenderDeviceKeysUser)
-	case d.Ed25519 != k.Ed25519:
+	case d.Ed25519 != e.Ed25519:
 		return keys.Check{}, false, refuse(CodeSenderDeviceKeysEd25519)
-	case d.Curve25519 != k.SenderKey:
+	case d.Curve25519 != e.SenderKey:
 		return keys.Check{}, false, refuse(CodeSenderDeviceKeysCurve25519)
 	case d.Dehydrated:
 		return keys.Check{}, false, refuse(CodeDehydratedDevice)
