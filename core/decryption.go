@@ -18,6 +18,7 @@ type EncryptionInfo struct {
 	Sender    ids.UserID // the event's, empty when it is no user id
 	SessionID megolm.SessionID
 	Verdict   policy.Verdict // Verdict.Chosen is the copy it is about, nil when there is none
+	Hint      *Hint          // whose key a claimed copy says it is, if that is known
 }
 
 // DecryptedEvent is a room event that was decrypted and may be shown.
@@ -125,9 +126,9 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 	question.Distrusted = m.distrusted(question.Copies)
 	question.WrongRoom = named != string(event.name.room)
 	question.Replayed = in.replayed(open.index, event.eventID)
-	info := EncryptionInfo{Sender: event.sender, SessionID: event.name.session, Verdict: policy.Judge(&question)}
+	info := m.judged(event.sender, event.name.session, &question)
 	if !info.Verdict.Shown {
-		return nil, withhold(&info)
+		return nil, withhold(info)
 	}
 	clear, err := event.clear(inside)
 	if err != nil {
@@ -138,7 +139,16 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 		// be the replay.
 		m.remember(in, open.index, event.eventID)
 	}
-	return &DecryptedEvent{ClearEvent: clear, MessageIndex: open.index, Info: info}, nil
+	return &DecryptedEvent{ClearEvent: clear, MessageIndex: open.index, Info: *info}, nil
+}
+
+// judged asks the policy.
+func (m *Machine) judged(from ids.UserID, session megolm.SessionID, question *policy.Question) *EncryptionInfo {
+	info := &EncryptionInfo{Sender: from, SessionID: session, Verdict: policy.Judge(question)}
+	if info.Verdict.Chosen != nil {
+		info.Hint = m.hint(info.Verdict.Chosen)
+	}
+	return info
 }
 
 // open asks every copy. They are connected or they are not: those that authenticate the message have the same keys for it, so its signature
@@ -216,8 +226,8 @@ func (m *Machine) undecrypted(ctx context.Context, event *roomEvent, in *session
 		return unableToDecrypt(why)
 	}
 	question.Others = open.others
-	info := EncryptionInfo{Sender: event.sender, SessionID: event.name.session, Verdict: policy.Judge(&question)}
-	refusal := withhold(&info)
+	info := m.judged(event.sender, event.name.session, &question)
+	refusal := withhold(info)
 	if info.Verdict.State == policy.StateWithheld {
 		refusal.Withheld = &in.withheld.Withheld
 	}
@@ -278,7 +288,7 @@ func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, erro
 		return nil, &DecryptionError{Code: CodeSessionNotLoaded}
 	}
 	question.Replayed = in.replayed(name.Index, name.EventID)
-	return &EncryptionInfo{Sender: name.Sender, SessionID: name.SessionID, Verdict: policy.Judge(&question)}, nil
+	return m.judged(name.Sender, name.SessionID, &question), nil
 }
 
 // EventName is what RoomEventEncryptionInfo needs of an event.

@@ -22,6 +22,8 @@ type Explanation struct {
 type CopyExplanation struct {
 	*sender.Copy
 	Finding     sender.Finding // what the finder says today
+	Hint        *Hint          // whose key a claimed copy says it is, if that is known
+	Why         string         // one sentence: why the copy is what it is, "" where the steps say it
 	WouldChange string         // one sentence
 }
 
@@ -45,15 +47,43 @@ func (m *Machine) Explain(ctx context.Context, room ids.RoomID, id megolm.Sessio
 	}
 	for _, c := range in.all() {
 		finding := m.finder.Judge(m.trust, c)
-		e.Copies = append(e.Copies, CopyExplanation{Copy: c, Finding: finding, WouldChange: m.wouldChange(c)})
+		hint := m.hint(c)
+		e.Copies = append(e.Copies, CopyExplanation{Copy: c, Finding: finding, Hint: hint, Why: m.why(c, hint), WouldChange: m.wouldChange(c)})
 	}
 	return e, nil
+}
+
+// why is the sentence for a user who wonders what a key from a file or backup is.
+func (m *Machine) why(c *sender.Copy, hint *Hint) string {
+	if c.Provenance != sender.Claimed {
+		return ""
+	}
+	from := "It came from a file or a backup"
+	if c.Forwarder != nil {
+		from = "It was handed over by " + string(c.Forwarder.Data.UserID)
+		if len(m.distrusted([]*sender.Copy{c})) > 0 {
+			from += ", who was verified and has another identity now"
+		}
+	}
+	text := from + ", and claims to be from a device that nobody known lists."
+	if hint != nil {
+		text = from + ", and claims to be from " + string(hint.UserID) + "'s device " + string(hint.DeviceID)
+		if hint.CrossSigned() {
+			text += ", which is cross-signed today."
+		} else {
+			text += ", which is not cross-signed today."
+		}
+	}
+	if c.Evidence() {
+		text += " Another device of yours received it from " + string(c.AtReception.UserID) + ", and recorded " + c.AtReception.Kind.String() + "."
+	}
+	return text
 }
 
 // wouldChange is the sentence for a user who wonders about a shield.
 func (m *Machine) wouldChange(c *sender.Copy) string {
 	if c.Provenance == sender.Claimed {
-		return "This key came from a file, a backup or another device, which cannot prove who made it. Receiving the same key from its sender would."
+		return "A file, a backup or whoever hands a key over cannot prove who made it. Receiving the same key from its sender would."
 	}
 	if c.Suspended {
 		return "The server shows a wrong cross-signature for the sending device. A /keys/query answer with a good one would lift the suspension."

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"knownsender/core/ids"
+	"knownsender/core/keyfile"
 	"knownsender/core/keys"
 	"knownsender/core/lane"
 	"knownsender/core/policy"
@@ -36,6 +37,10 @@ type Options struct {
 	Fetcher lane.Fetcher
 	// Spawn runs a function by itself; nil: in a goroutine.
 	Spawn func(func())
+	// Agreement computes X25519 for the server-side backup, on calls that may wait. nil: in Go.
+	Agreement keyfile.Agreement
+	// SenderDataKey authenticates what our own devices say of senders in exports and backups. nil: nothing is said there, and nothing believed.
+	SenderDataKey *keyfile.SenderDataKey
 	// Jitter gives random numbers from 0 up to but not 1; nil: the library's.
 	Jitter func() float64
 }
@@ -57,6 +62,9 @@ type Machine struct {
 	company bool // other tabs are open over the same store
 	recent  []recent
 
+	agreement     keyfile.Agreement
+	senderDataKey *keyfile.SenderDataKey
+
 	requirement   policy.TrustRequirement
 	claimsMayRule bool
 	closed        bool
@@ -65,6 +73,7 @@ type Machine struct {
 	aside       []store.Op      // rows to be set aside with the next batch
 	queries     map[string]trust.Query
 	revs        map[ids.UserID]uint64 // of the rows that trust holds
+	uploads     []upload              // to the server-side backup, under way
 
 	turn    turn
 	untold  []func(Listener)   // what the listener has yet to hear, in order
@@ -99,6 +108,10 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 	m.verifier, m.verifyNow = keys.Go{}, options.VerifyNow
 	if m.verifyNow == nil {
 		m.verifyNow = keys.VerifyAll
+	}
+	m.agreement, m.senderDataKey = keyfile.GoAgreement{}, options.SenderDataKey
+	if options.Agreement != nil {
+		m.agreement = options.Agreement
 	}
 	if options.Verifier != nil {
 		m.verifier = politeVerifier{&m.turn, options.Verifier}

@@ -51,22 +51,30 @@ func ParseEntry(raw []byte) (*Entry, error) {
 	if err := e.readSession(o); err != nil {
 		return nil, err
 	}
-	claimed, err := requireString(o, "session_id")
-	if err != nil {
+	if err := e.readNames(o); err != nil {
 		return nil, err
-	}
-	if !e.names(claimed) {
-		return nil, &EntryError{Code: CodeSessionIDMismatch, Member: "session_id"}
-	}
-	room, err := requireString(o, "room_id")
-	if err != nil {
-		return nil, err
-	}
-	if e.RoomID, err = ids.ParseRoomID(room); err != nil {
-		return nil, badMember("room_id", err)
 	}
 	e.evidence = readEvidence(o, e)
 	return e, nil
+}
+
+// readNames reads room and session where both must stand in the object.
+func (e *Entry) readNames(o *signedjson.Object) error {
+	claimed, err := requireString(o, "session_id")
+	if err != nil {
+		return err
+	}
+	if !e.names(claimed) {
+		return &EntryError{Code: CodeSessionIDMismatch, Member: "session_id"}
+	}
+	room, err := requireString(o, "room_id")
+	if err != nil {
+		return err
+	}
+	if e.RoomID, err = ids.ParseRoomID(room); err != nil {
+		return badMember("room_id", err)
+	}
+	return nil
 }
 
 // ParseBackupEntry takes the decrypted payload of a backup, where room and session stand in the path and not in the payload. If they stand

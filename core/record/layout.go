@@ -4,12 +4,12 @@ package record
 // (T53). Today every copy has a row of its own; packing several into one would change this file and nothing above it.
 //
 //	copies      [room, session, sender key, provenance]   index waiting [Olm user, sender key], index due [time, Olm user],
-//	                                                      index owner [user, master key]
+//	                                                      index owner [user, master key], index backup ["not"]
 //	users       [user]
 //	tombstones  [room, session, sender key]
 //	replays     [room, session, block of 128 message indexes]
 //	withheld    [room, session]
-//	meta        [name], ["judge", name of the note]
+//	meta        [name], ["judge", name of the note], ["request", room, session]
 //	quarantine  [table, the row's key...]
 
 import (
@@ -63,19 +63,26 @@ func parseSession(k *sender.CopyKey, key store.Key) bool {
 
 // copyIndex says in which indexes a copy stands: a direct copy that waits to hear more of its sender, by the two things a device has that
 // owns it, and by when to ask again; one whose sender is known but may still rise, by user and master key. A verified sender cannot rise, and
-// nothing raises a claim.
+// nothing raises a claim; and whatever may be exported and is not in the server-side backup yet.
 func copyIndex(c *sender.Copy, key store.Key) []store.IndexEntry {
+	var entries []store.IndexEntry
 	switch {
 	case c.Waiting():
-		return []store.IndexEntry{
+		entries = []store.IndexEntry{
 			{Name: store.IndexWaiting, Value: store.Key{string(c.OlmUser), key[2]}},
 			{Name: store.IndexDue, Value: store.Key{DueName(c.Schedule.Next), string(c.OlmUser)}},
 		}
 	case c.Current.Kind == sender.VerificationViolation || c.Current.Kind == sender.SenderUnverified:
-		return []store.IndexEntry{{Name: store.IndexOwner, Value: store.Key{string(c.Current.UserID), c.Current.MasterKey.String()}}}
+		entries = []store.IndexEntry{{Name: store.IndexOwner, Value: store.Key{string(c.Current.UserID), c.Current.MasterKey.String()}}}
 	}
-	return nil
+	if !c.BackedUp && !c.Suspended {
+		entries = append(entries, store.IndexEntry{Name: store.IndexBackup, Value: notBackedUp})
+	}
+	return entries
 }
+
+// notBackedUp is the one value of the index of copies that are not in the backup.
+var notBackedUp = store.Key{"not"}
 
 // DueName is a time as the index has it: whole seconds in twelve hexadecimal digits, so that order by text is order by time. What one user is
 // waited for in one second lies together, and a reader can pass over it in one step.

@@ -95,6 +95,16 @@ func (c *Copy) Rescheduled(to lane.Schedule) *Copy {
 	return &moved
 }
 
+// InBackup is the copy with another mark of whether it is in the server-side backup; the copy itself when it has that mark.
+func (c *Copy) InBackup(backedUp bool) *Copy {
+	if c.BackedUp == backedUp {
+		return c
+	}
+	marked := *c
+	marked.BackedUp = backedUp
+	return &marked
+}
+
 // InsecureSource reports whether the sender's keys are hearsay and nothing better is known: even a matching device would prove nothing.
 func (c *Copy) InsecureSource() bool {
 	return c.Current.Kind == UnknownDevice && (c.Provenance == Claimed || c.Current.OwnerCheckFailed)

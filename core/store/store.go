@@ -47,18 +47,20 @@ const (
 	IndexOwner = "owner"
 	// IndexDue finds the copies whose sender is to be asked about again, by (time, Olm user), earliest first.
 	IndexDue = "due"
+	// IndexBackup finds the copies that are not in the server's backup yet, by (backup state).
+	IndexBackup = "backup"
 )
 
 // Indexes lists the indexes declared for a table. A row may have at most one entry in each.
 func Indexes(t Table) []string {
 	if t == Copies {
-		return []string{IndexWaiting, IndexOwner, IndexDue}
+		return []string{IndexWaiting, IndexOwner, IndexDue, IndexBackup}
 	}
 	return nil
 }
 
 func hasIndex(t Table, name string) bool {
-	return t == Copies && (name == IndexWaiting || name == IndexOwner || name == IndexDue)
+	return t == Copies && (name == IndexWaiting || name == IndexOwner || name == IndexDue || name == IndexBackup)
 }
 
 // Limits every store keeps, so that a row which one store accepts is accepted by all.

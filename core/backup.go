@@ -1,0 +1,331 @@
+package core
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+
+	"knownsender/core/keyfile"
+	"knownsender/core/keys"
+	"knownsender/core/record"
+	"knownsender/core/sender"
+	"knownsender/core/signedjson"
+	"knownsender/core/store"
+)
+
+// The server-side backup, m.megolm_backup.v1.curve25519-aes-sha2: which one is in use, what is in it, and what is to be uploaded. Copies that are
+// not in it are found by an index; a copy that gets an earlier index leaves the backup by itself, for what lies there is not this ratchet
+// (scenario 98).
+
+// Backup is a server-side backup: its version, and the key that what goes there is sealed for.
+type Backup struct {
+	Version string
+	Public  keys.Curve25519 // zero while it is only known that such a backup exists: keys came from it, none are to go there
+}
+
+// Enabled reports whether room keys are to be uploaded.
+func (b *Backup) Enabled() bool { return b.Public != keys.Curve25519{} }
+
+// backupMeta names the meta row of the backup that is in use: 32 bytes of key, and the version.
+const backupMeta = "backup"
+
+// CodeBackupDisabled: there is no backup to upload to.
+const CodeBackupDisabled = "backup_disabled"
+
+// CodeBadBackupVersion: a version of a backup is empty or absurdly long.
+const CodeBadBackupVersion = "bad_backup_version"
+
+// BackupStateError says that what was asked of the backup cannot be done now.
+type BackupStateError struct{ Code string }
+
+// Error is a sentence.
+func (e *BackupStateError) Error() string {
+	if e.Code == CodeBadBackupVersion {
+		return "this is no version of a backup"
+	}
+	return "no backup is enabled"
+}
+
+// ErrorCode is backup_disabled or bad_backup_version.
+func (e *BackupStateError) ErrorCode() string { return e.Code }
+
+// Backup is the backup in use, the zero Backup when there is none. Errors: those of the store.
+func (m *Machine) Backup(ctx context.Context) (Backup, error) {
+	m.turn.Lock()
+	defer m.leave()
+	if m.closed {
+		return Backup{}, errClosed()
+	}
+	backup, _, err := m.backup(ctx)
+	return backup, err
+}
+
+// EnableBackup begins to use a backup: BackupRoomKeys lists what to upload. Where it is another version than before, all copies are yet to be
+// uploaded. Errors: *BackupStateError and those of the store.
+func (m *Machine) EnableBackup(ctx context.Context, to Backup) error {
+	m.turn.Lock()
+	defer m.leave()
+	if m.closed {
+		return errClosed()
+	}
+	return m.useBackup(ctx, to)
+}
+
+// DisableBackup forgets the backup in use, and with it what was in it. Errors: those of the store.
+func (m *Machine) DisableBackup(ctx context.Context) error {
+	m.turn.Lock()
+	defer m.leave()
+	if m.closed {
+		return errClosed()
+	}
+	m.uploads = nil
+	return m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: record.MetaKey(backupMeta), Expect: store.AnyRev}}})
+}
+
+// adoptBackup says whether keys that come from that version are in the backup in use. Where none is, it becomes that one, without a key: should it
+// be enabled later, what came from it need not go there again.
+func (m *Machine) adoptBackup(ctx context.Context, version string) (bool, error) {
+	backup, _, err := m.backup(ctx)
+	if err != nil {
+		return false, err
+	}
+	if backup.Version == "" {
+		backup.Version = version
+		err = m.useBackup(ctx, backup)
+	}
+	return backup.Version == version, err
+}
+
+func (m *Machine) useBackup(ctx context.Context, to Backup) error {
+	if to.Version == "" || len(to.Version) > 255 {
+		return &BackupStateError{Code: CodeBadBackupVersion}
+	}
+	now, rev, err := m.backup(ctx)
+	if err != nil {
+		return err
+	}
+	if now.Version != to.Version {
+		m.uploads = nil
+		// Before the version is written: after a crash in between it is done again.
+		if err := m.forgetBackedUp(ctx); err != nil {
+			return err
+		}
+	}
+	row := record.MetaRow(backupMeta, append(to.Public[:len(to.Public):len(to.Public)], to.Version...))
+	return m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: row.Key, Expect: rev, Value: row.Value}}})
+}
+
+// backup reads which backup is in use. It is not remembered: another tab may have changed it. A damaged row counts as none.
+func (m *Machine) backup(ctx context.Context) (Backup, uint64, error) {
+	var b Backup
+	rows, err := m.store.Get(ctx, store.Meta, []store.Key{record.MetaKey(backupMeta)})
+	if err != nil || rows[0].Rev == 0 {
+		return b, 0, err
+	}
+	value, err := record.DecodeMeta(rows[0])
+	if err != nil || len(value) <= len(b.Public) {
+		m.quarantine(store.Meta, &rows[0], err)
+		return b, rows[0].Rev, nil
+	}
+	copy(b.Public[:], value)
+	b.Version = string(value[len(b.Public):])
+	return b, rows[0].Rev, nil
+}
+
+// forgetBackedUp marks all copies as not in the backup. It walks all of them, once for each version.
+func (m *Machine) forgetBackedUp(ctx context.Context) error {
+	for query := (store.Query{Table: store.Copies, Limit: judgePage}); ; {
+		rows, err := m.store.Page(ctx, query)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if there := m.take(&rows[i]); there != nil && !there.gone && there.copy.BackedUp {
+				m.markBackedUp(there, false)
+			}
+		}
+		if err := m.flush(ctx); err != nil {
+			return err
+		}
+		if len(rows) < judgePage {
+			return nil
+		}
+		query = query.Next(&rows[len(rows)-1])
+	}
+}
+
+func (m *Machine) markBackedUp(there *shelved, backedUp bool) {
+	there.copy = there.copy.InBackup(backedUp)
+	m.shelf.queue(m.shelf.session(nameOf(there.copy.CopyKey)))
+}
+
+// BackupRequest is an upload to make: PUT /_matrix/client/v3/room_keys/keys?version=....
+type BackupRequest struct {
+	ID      string
+	Version string
+	Body    []byte // JSON
+	Count   int    // sessions in it
+}
+
+// upload is an upload under way: the copies that it puts into the backup, as they were.
+type upload struct {
+	id      string
+	version string
+	copies  []*sender.Copy
+}
+
+// maxUploads is how many uploads may be under way; beyond it the oldest is forgotten, and its keys are uploaded once more.
+const maxUploads = 8
+
+// backupSessions is how many sessions go into one upload.
+const backupSessions = 100
+
+// BackupRoomKeys makes the next upload, nil when everything is in the backup. Of several copies of one session the best known goes there. Say with
+// MarkBackedUp that the server has it; until then the same keys are listed again. Errors: *BackupStateError backup_disabled, those of the key
+// agreement and of the store.
+func (m *Machine) BackupRoomKeys(ctx context.Context) (*BackupRequest, error) {
+	m.turn.Lock()
+	defer m.leave()
+	if m.closed {
+		return nil, errClosed()
+	}
+	backup, _, err := m.backup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !backup.Enabled() {
+		return nil, &BackupStateError{Code: CodeBackupDisabled}
+	}
+	if err := m.flush(ctx); err != nil {
+		return nil, err
+	}
+	chosen, marked, err := m.notBackedUp(ctx)
+	if err != nil || len(chosen) == 0 {
+		return nil, err
+	}
+	body, err := m.backupBody(chosen, backup.Public)
+	if err != nil {
+		return nil, err
+	}
+	r := &BackupRequest{ID: rand.Text(), Version: backup.Version, Body: body, Count: len(chosen)}
+	if len(m.uploads) == maxUploads {
+		m.uploads = slices.Delete(m.uploads, 0, 1)
+	}
+	m.uploads = append(m.uploads, upload{r.ID, backup.Version, marked})
+	return r, nil
+}
+
+// notBackedUp lists for the next sessions what goes into the backup, and all copies that are done with then.
+func (m *Machine) notBackedUp(ctx context.Context) (chosen, marked []*sender.Copy, err error) {
+	query := store.Query{Table: store.Copies, Index: store.IndexBackup, Limit: backupSessions}
+	rows, err := m.store.Page(ctx, query)
+	if err != nil {
+		return nil, nil, err
+	}
+	var last sessionName
+	for i := range rows {
+		there := m.take(&rows[i])
+		if there == nil {
+			if err := m.unindex(ctx, &rows[i]); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		name := nameOf(there.copy.CopyKey)
+		if name == last {
+			continue
+		}
+		last = name
+		in, _, err := m.load(ctx, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		all := in.all()
+		if best := backedUpAs(all); best != nil {
+			chosen = append(chosen, best)
+		}
+		marked = append(marked, all...)
+	}
+	return chosen, marked, nil
+}
+
+// backedUpAs is the copy that stands for its session in the backup, which has room for one: of the best known device, as it is exported.
+func backedUpAs(all []*sender.Copy) *sender.Copy {
+	for _, c := range all { // best known first, direct before claimed
+		if c.Provenance == sender.Claimed {
+			return c
+		}
+		var claimed *sender.Copy
+		for _, other := range all {
+			if other.Provenance == sender.Claimed && other.SenderKey == c.SenderKey {
+				claimed = other
+			}
+		}
+		if out := exported(c, claimed); out != nil {
+			return out
+		}
+	}
+	return nil
+}
+
+// backupBody is {"rooms": {room: {"sessions": {session: KeyBackupData}}}}. Sessions of one room lie together.
+func (m *Machine) backupBody(chosen []*sender.Copy, public keys.Curve25519) ([]byte, error) {
+	dst := []byte(`{"rooms":{`)
+	for i, c := range chosen {
+		if i == 0 || c.RoomID != chosen[i-1].RoomID {
+			if i > 0 {
+				dst = append(dst, "}}"...)
+			}
+			dst = append(signedjson.AppendName(dst, string(c.RoomID)), `{"sessions":{`...)
+		}
+		dst = signedjson.AppendName(dst, c.SessionID.String())
+		sealed, err := keyfile.SealBackup(public, rand.Reader, c, m.senderDataKey)
+		if err != nil {
+			return nil, err
+		}
+		dst = append(dst, sealed...)
+	}
+	return append(dst, "}}}}"...), nil
+}
+
+// MarkBackedUp says that the server has taken an upload. A copy that has become better meanwhile is not marked. Errors: *RequestError for an id
+// that names none, and those of the store.
+func (m *Machine) MarkBackedUp(ctx context.Context, id string) error {
+	m.turn.Lock()
+	defer m.leave()
+	if m.closed {
+		return errClosed()
+	}
+	at := slices.IndexFunc(m.uploads, func(u upload) bool { return u.id == id })
+	if at < 0 {
+		return &RequestError{ID: id}
+	}
+	done := m.uploads[at]
+	m.uploads = slices.Delete(m.uploads, at, at+1)
+	backup, _, err := m.backup(ctx)
+	if err != nil || backup.Version != done.version {
+		return err // it went into a backup that is no longer the one in use
+	}
+	for _, c := range done.copies {
+		there, err := m.find(ctx, c.CopyKey)
+		if err != nil {
+			return err
+		}
+		if there != nil && there.copy.Session.FirstKnownIndex() == c.Session.FirstKnownIndex() {
+			m.markBackedUp(there, true)
+		}
+	}
+	return m.flush(ctx)
+}
+
+// find returns a copy that is kept, from memory or from the store; nil when there is none any more.
+func (m *Machine) find(ctx context.Context, key sender.CopyKey) (*shelved, error) {
+	in, _, err := m.load(ctx, nameOf(key))
+	if err != nil {
+		return nil, err
+	}
+	if there := in.find(key); there != nil && !there.gone {
+		return there, nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,119 @@
+package core
+
+import (
+	"context"
+
+	"knownsender/core/keyfile"
+	"knownsender/core/megolm"
+	"knownsender/core/record"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+)
+
+// Export is an export under way: a walk over the stored copies, page by page, so that it costs the same memory however many there are.
+//
+// Each session is exported once for each device that is said to have made it. Where a device's own copy (direct) and what a file said (claimed)
+// both lead to one ratchet, that is one entry, with the earlier index of the two. A claimed copy that contradicts the direct one is left out, and
+// so is whatever is suspended: it is exported when it may be shown again.
+type Export struct {
+	machine *Machine
+	query   store.Query
+	claimed *sender.Copy // of the row before, while a direct copy of the same device may follow
+	begun   bool
+	done    bool
+}
+
+// exportPage is how many rows are read at a time.
+const exportPage = 512
+
+// BeginExport begins an export of all stored room keys.
+func (m *Machine) BeginExport() *Export {
+	return &Export{machine: m, query: store.Query{Table: store.Copies, Limit: exportPage}}
+}
+
+// Next reads the next copies to be exported, each with the session to export. None means that there are no more. What changes in the store
+// meanwhile is exported as it was or as it is. Errors: those of the store.
+func (e *Export) Next(ctx context.Context) ([]*sender.Copy, error) {
+	m := e.machine
+	m.turn.Lock()
+	defer m.leave()
+	if m.closed {
+		return nil, errClosed()
+	}
+	if !e.begun {
+		// What is still on its way to the store is exported too.
+		if err := m.flush(ctx); err != nil {
+			return nil, err
+		}
+		e.begun = true
+	}
+	for !e.done {
+		rows, err := m.store.Page(ctx, e.query)
+		if err != nil {
+			return nil, err
+		}
+		var copies []*sender.Copy
+		for i := range rows {
+			c, err := record.DecodeCopy(rows[i])
+			if err != nil {
+				m.quarantine(store.Copies, &rows[i], err)
+				continue
+			}
+			copies = e.add(copies, c)
+		}
+		if len(rows) < exportPage {
+			e.done = true
+			if e.claimed != nil {
+				copies = append(copies, e.claimed)
+			}
+		} else {
+			e.query = e.query.Next(&rows[len(rows)-1])
+		}
+		if len(copies) > 0 {
+			return copies, nil
+		}
+	}
+	return nil, nil
+}
+
+// add adds what a copy and the one before it come to. Of one device the claimed copy lies before the direct one.
+func (e *Export) add(copies []*sender.Copy, c *sender.Copy) []*sender.Copy {
+	claimed := e.claimed
+	e.claimed = nil
+	if claimed != nil && !sameDevice(claimed, c) {
+		copies, claimed = append(copies, claimed), nil
+	}
+	if c.Provenance == sender.Claimed {
+		e.claimed = c
+		return copies
+	}
+	if out := exported(c, claimed); out != nil {
+		copies = append(copies, out)
+	}
+	return copies
+}
+
+// sameDevice reports whether two copies are of one session and name one device.
+func sameDevice(a, b *sender.Copy) bool {
+	return a.RoomID == b.RoomID && a.SessionID == b.SessionID && a.SenderKey == b.SenderKey
+}
+
+// exported is what a direct copy and the claimed one beside it, if there is one, are exported as; nil for nothing.
+func exported(direct, claimed *sender.Copy) *sender.Copy {
+	switch {
+	case direct.Suspended:
+		return nil
+	case claimed == nil || claimed.Session.FirstKnownIndex() >= direct.Session.FirstKnownIndex() ||
+		claimed.Session.Compare(direct.Session) == megolm.Unconnected:
+		return direct
+	}
+	earlier := *direct
+	earlier.Session = claimed.Session
+	return &earlier
+}
+
+// AppendExported writes a copy of Next as an element of a key export. Where the machine has a sender data key, direct copies carry what was known
+// of their sender, authenticated.
+func (m *Machine) AppendExported(dst []byte, c *sender.Copy) []byte {
+	return keyfile.AppendEntrySigned(dst, c, m.senderDataKey)
+}

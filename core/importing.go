@@ -1,0 +1,341 @@
+package core
+
+import (
+	"context"
+
+	"knownsender/core/ids"
+	"knownsender/core/keyfile"
+	"knownsender/core/megolm"
+	"knownsender/core/sender"
+)
+
+// Keys that did not come from their sender: files, backups, bundles. What they say of the sender is hearsay (decision 20), so they are kept as
+// claimed copies, which nothing that is learned can raise; but they open messages, and people own tens of thousands of them. So:
+//
+//   - each entry is judged by itself: a bad one costs only itself, and is reported with its position (T40);
+//   - they are written in whole chunks, each in one batch, so that what was interrupted goes on where it stopped (F26);
+//   - nothing of a file is held but the chunk under way (F27).
+//
+// What is not there yet is written without looking whether it is: where something lies there the batch clashes, and the two are joined.
+
+// importChunk is how many room keys are written at a time.
+const importChunk = 512
+
+// maxFailures is how many failures of one import are listed. The others are counted.
+const maxFailures = 1000
+
+// ImportOptions says where room keys come from.
+type ImportOptions struct {
+	// BackupVersion is the version of the server-side backup they were in: they need not be uploaded there again. Empty for files.
+	BackupVersion string
+	// BackupKey opens what comes by WriteBackup. nil: what comes is a key export, by Write.
+	BackupKey *keyfile.BackupKey
+}
+
+// ImportCounts is how many room keys came to which end. A key of which an equal or earlier copy is here is Unchanged; Better begins earlier than
+// the copy that was here. Within one import, keys count as if they came one after the other.
+type ImportCounts struct {
+	Imported, Unchanged, Better, Failed int
+}
+
+// Total is how many keys there were.
+func (c ImportCounts) Total() int { return c.Imported + c.Unchanged + c.Better + c.Failed }
+
+// ImportFailure says why one key was refused.
+type ImportFailure struct {
+	Position int // in the list, or in the order of the backup, from 0
+	Err      error
+}
+
+// ImportResult is what became of an import so far. What is counted is durable.
+type ImportResult struct {
+	ImportCounts
+	Rooms    map[ids.RoomID]*ImportCounts // of keys whose room could be read
+	Failures []ImportFailure              // in order, the first thousand
+}
+
+// ImportError says that an import as a whole cannot go on.
+type ImportError struct{ Code string }
+
+// CodeImportEnded: the import was ended, or failed before.
+const CodeImportEnded = "import_ended"
+
+// Error is a sentence.
+func (e *ImportError) Error() string { return "the import has ended" }
+
+// ErrorCode is import_ended.
+func (e *ImportError) ErrorCode() string { return e.Code }
+
+// Import is an import under way. Its methods are called one after the other.
+type Import struct {
+	ImportResult
+	machine  *Machine
+	options  ImportOptions
+	marks    bool // the keys are in the backup that is in use
+	list     keyfile.Splitter
+	position int // of the next key of a backup
+	chunk    []importing
+	ended    bool
+}
+
+// importing is one key of the chunk under way.
+type importing struct {
+	position int
+	copy     *sender.Copy
+
+	// Of a key of a backup, until it is opened.
+	sealed *keyfile.SealedSession
+	room   ids.RoomID
+	id     megolm.SessionID
+
+	there   *shelved               // the copy it was put together with
+	session *megolm.InboundSession // as it came
+	err     error
+}
+
+// BeginImport begins an import of room keys. It writes nothing, except which backup there is, when there was none. Errors: those of the store.
+func (m *Machine) BeginImport(ctx context.Context, options ImportOptions) (*Import, error) {
+	m.turn.Lock()
+	defer m.leave()
+	if m.closed {
+		return nil, errClosed()
+	}
+	i := &Import{machine: m, options: options, ImportResult: ImportResult{Rooms: map[ids.RoomID]*ImportCounts{}}}
+	if options.BackupVersion != "" {
+		var err error
+		if i.marks, err = m.adoptBackup(ctx, options.BackupVersion); err != nil {
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+// Write takes the next piece of the list, a JSON array cut anywhere, and stores the keys that are complete, in whole chunks. Errors:
+// *keyfile.FileError when the list cannot be read any further, *ImportError, and those of the store. What was read before an error stays.
+func (i *Import) Write(ctx context.Context, piece []byte) error {
+	i.machine.turn.Lock()
+	defer i.machine.leave()
+	if i.ended || i.machine.closed {
+		return &ImportError{Code: CodeImportEnded}
+	}
+	return i.failed(ctx, i.list.Write(piece, func(position int, raw []byte) error {
+		entry, err := keyfile.ParseEntry(raw)
+		if err != nil {
+			i.refused(position, err)
+			return nil
+		}
+		return i.add(ctx, importing{position: position, copy: i.machine.claimed(entry)})
+	}))
+}
+
+// WriteBackup takes a part of an answer to GET /room_keys/keys, in the form of the whole, and stores its keys in whole chunks. Of what cannot be
+// opened the position counts as of everything else. Errors: *keyfile.BackupError for a part that cannot be followed, and those of Write.
+func (i *Import) WriteBackup(ctx context.Context, part []byte) error {
+	i.machine.turn.Lock()
+	defer i.machine.leave()
+	if i.ended || i.machine.closed || i.options.BackupKey == nil {
+		return &ImportError{Code: CodeImportEnded}
+	}
+	var storing error
+	err := keyfile.EachBackupSession(part, func(row keyfile.BackupRow) bool {
+		position := i.position
+		i.position++
+		if row.Err != nil {
+			i.refused(position, row.Err)
+			return true
+		}
+		sealed, err := keyfile.ParseBackupSession(row.Raw)
+		if err != nil {
+			i.refused(position, err)
+			return true
+		}
+		storing = i.add(ctx, importing{position: position, room: row.RoomID, id: row.SessionID, sealed: sealed})
+		return storing == nil
+	})
+	if storing != nil {
+		err = storing
+	}
+	return i.failed(ctx, err)
+}
+
+// add adds a key to the chunk, and stores the chunk when it is whole.
+func (i *Import) add(ctx context.Context, k importing) error {
+	i.chunk = append(i.chunk, k)
+	if len(i.chunk) < importChunk {
+		return nil
+	}
+	return i.store(ctx)
+}
+
+// End takes the end of the list and stores what is left. The counts are final. Errors: those of Write.
+func (i *Import) End(ctx context.Context) error {
+	i.machine.turn.Lock()
+	defer i.machine.leave()
+	if i.ended || i.machine.closed {
+		return &ImportError{Code: CodeImportEnded}
+	}
+	if i.options.BackupKey == nil {
+		if err := i.failed(ctx, i.list.Close()); err != nil {
+			return err
+		}
+	}
+	i.ended = true
+	return i.store(ctx)
+}
+
+// Abort ends an import before its end. What was stored stays; the chunk under way is dropped.
+func (i *Import) Abort() {
+	i.machine.turn.Lock()
+	defer i.machine.leave()
+	i.ended, i.chunk = true, nil
+}
+
+// failed stores what came before an error of the list, and ends the import.
+func (i *Import) failed(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	i.ended = true
+	switch err.(type) {
+	case *keyfile.FileError, *keyfile.BackupError:
+		if storing := i.store(ctx); storing != nil {
+			return storing
+		}
+	}
+	return err
+}
+
+// claimed is the copy that an entry gives, with the evidence of another device of ours if it is that.
+func (m *Machine) claimed(entry *keyfile.Entry) *sender.Copy {
+	c := entry.Copy(m.now())
+	if data, at, held := entry.Evidence(m.senderDataKey); held {
+		c.AtReception, c.ReceivedAt = data, at
+	}
+	return c
+}
+
+func (i *Import) refused(position int, err error) {
+	i.Failed++
+	if len(i.Failures) < maxFailures {
+		i.Failures = append(i.Failures, ImportFailure{position, err})
+	}
+}
+
+// store writes the chunk under way, and counts.
+func (i *Import) store(ctx context.Context) error {
+	chunk := i.chunk
+	i.chunk = nil
+	if err := i.open(ctx, chunk); err != nil {
+		return err
+	}
+	for n := range chunk {
+		if c := chunk[n].copy; c != nil {
+			c.BackedUp = i.marks
+		}
+	}
+	if err := i.machine.keep(ctx, chunk); err != nil {
+		return err
+	}
+	for n := range chunk {
+		i.count(&chunk[n])
+	}
+	i.chunk = chunk[:0]
+	return nil
+}
+
+// open decrypts what is sealed, the key agreements in one go.
+func (i *Import) open(ctx context.Context, chunk []importing) error {
+	if i.options.BackupKey == nil {
+		return nil
+	}
+	sealed := make([]*keyfile.SealedSession, len(chunk))
+	for n := range chunk {
+		sealed[n] = chunk[n].sealed
+	}
+	m := i.machine
+	var secrets [][]byte
+	var err error
+	m.turn.give(func() { secrets, err = i.options.BackupKey.SharedSecrets(ctx, m.agreement, sealed) })
+	if err != nil {
+		return err
+	}
+	for n := range chunk {
+		k := &chunk[n]
+		payload, err := k.sealed.Open(secrets[n])
+		if err == nil {
+			var entry *keyfile.Entry
+			if entry, err = keyfile.ParseBackupEntry(k.room, k.id, payload); err == nil {
+				k.copy = m.claimed(entry)
+			}
+			clear(payload)
+		}
+		k.err = err
+	}
+	return nil
+}
+
+// keep puts claimed copies on the shelf and writes them in one batch. Afterwards each knows which copy it was put together with, or why it was
+// refused.
+func (m *Machine) keep(ctx context.Context, chunk []importing) error {
+	for n := range chunk {
+		k := &chunk[n]
+		if k.copy == nil {
+			continue
+		}
+		k.session = k.copy.Session
+		if _, report := m.shelf.put(k.copy, BecauseRoomKey); report.Refused != "" {
+			k.err = &RoomKeyConflict{Code: report.Refused, CopyKey: k.copy.CopyKey}
+			continue
+		}
+		k.there = m.shelf.copy(k.copy.CopyKey)
+		if !k.there.expected {
+			k.there.expected, k.there.was = true, nil
+			if k.there.stored != nil {
+				k.there.was = k.there.stored.Session
+			}
+		}
+	}
+	err := m.flush(ctx)
+	for n := range chunk {
+		if k := &chunk[n]; k.there != nil {
+			k.there.expected = false
+			if err == nil && k.session.Compare(k.there.copy.Session) == megolm.Unconnected {
+				// It was put together with nothing, and then another one turned out to be stored.
+				k.err = &RoomKeyConflict{Code: sender.ReasonUnconnected, CopyKey: k.copy.CopyKey}
+			}
+		}
+	}
+	return err
+}
+
+// count counts a key of a chunk that is stored.
+func (i *Import) count(k *importing) {
+	var counts *ImportCounts
+	if k.copy != nil {
+		if counts = i.Rooms[k.copy.RoomID]; counts == nil {
+			counts = &ImportCounts{}
+			i.Rooms[k.copy.RoomID] = counts
+		}
+	} else {
+		counts = &ImportCounts{}
+	}
+	if k.err != nil {
+		i.refused(k.position, k.err)
+		counts.Failed++
+		return
+	}
+	index := k.session.FirstKnownIndex()
+	switch was := k.there.was; {
+	case was == nil:
+		i.Imported++
+		counts.Imported++
+	case index < was.FirstKnownIndex():
+		i.Better++
+		counts.Better++
+	default:
+		i.Unchanged++
+		counts.Unchanged++
+		return
+	}
+	k.there.was = k.session
+}
