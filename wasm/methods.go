@@ -9,9 +9,9 @@ import (
 
 	"knownsender/core"
 	"knownsender/core/ids"
+	"knownsender/core/keyfile"
 	"knownsender/core/keys"
 	"knownsender/core/lane"
-	"knownsender/core/megolm"
 	"knownsender/core/policy"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
@@ -27,6 +27,8 @@ type program struct {
 	host       *jsbridge.Host
 	machine    *core.Machine
 	receptions map[string]*core.Reception // waiting for settleRoomKeys
+	imports    map[string]importing
+	exports    map[string]*core.Export
 	last       int
 	closed     bool
 	unfinished bool          // there may be something that an earlier run did not get to the end of
@@ -37,7 +39,10 @@ type program struct {
 // register lists every method JavaScript may call: door.Sync for those that cannot wait, door.Async for those that may. Arguments are
 // parsed here, at the edge: nothing behind this file takes a bare string.
 func register(door *jsbridge.Door, host *jsbridge.Host) {
-	p := &program{host: host, receptions: map[string]*core.Reception{}, timer: make(chan struct{}, 1)}
+	p := &program{
+		host: host, receptions: map[string]*core.Reception{}, imports: map[string]importing{}, exports: map[string]*core.Export{},
+		timer: make(chan struct{}, 1),
+	}
 
 	door.Async("open", p.open)
 	door.Async("close", p.opened(0, p.close))
@@ -72,6 +77,8 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 	door.Sync("setTrustRequirement", p.openedNow(1, p.setTrustRequirement))
 	door.Async("explain", p.opened(2, p.explain))
 	door.Async("roomKeyCounts", p.opened(0, p.roomKeyCounts))
+
+	p.registerImports(door)
 }
 
 // opened guards a method that needs the machine; want < 0 takes any number of arguments.
@@ -111,9 +118,9 @@ func (h idbHost) Call(ctx context.Context, method string, request []byte) ([]byt
 }
 
 // open takes user id, device id, ed25519, curve25519, database name (empty: memory), trust requirement, "true" when claims may overrule
-// direct copies, "true" when the client gave a fetch.
+// direct copies, "true" when the client gave a fetch, the sender data key (32 bytes, or none).
 func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
-	if err := jsbridge.Arguments(args, 8); err != nil {
+	if err := jsbridge.Arguments(args, 9); err != nil {
 		return nil, err
 	}
 	if p.machine != nil {
@@ -137,6 +144,10 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	senderDataKey, err := parseSenderDataKey(args[8])
+	if err != nil {
+		return nil, err
+	}
 	var fetcher lane.Fetcher
 	if string(args[7]) == "true" {
 		if fetcher, err = fetch.Connect(); err != nil {
@@ -149,10 +160,13 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 			return nil, err
 		}
 	}
+	webCrypto := jsbridge.NewWebCrypto(p.host)
 	machine, err := core.Open(ctx, core.Options{
 		Own:                     own,
 		Store:                   rows,
-		Verifier:                jsbridge.NewWebCrypto(p.host),
+		Verifier:                webCrypto,
+		Agreement:               webCrypto,
+		SenderDataKey:           senderDataKey,
 		Now:                     func() int64 { return time.Now().UnixMilli() },
 		TrustRequirement:        requirement,
 		ClaimsMayOverruleDirect: string(args[6]) == "true",
@@ -180,16 +194,12 @@ func (p *program) receiveRoomKeys(args [][]byte) ([]byte, error) {
 	if err := p.ready(-1, args); err != nil {
 		return nil, err
 	}
-	if len(args)%3 != 0 {
-		return nil, jsbridge.Arguments(args, len(args)/3*3)
-	}
-	events := make([]sender.DecryptedOlmEvent, len(args)/3)
-	for i := range events {
-		events[i] = sender.DecryptedOlmEvent{Sender: string(args[3*i]), SenderKey: string(args[3*i+1]), Payload: args[3*i+2]}
+	events, err := olmEvents(args)
+	if err != nil {
+		return nil, err
 	}
 	reception := p.machine.ReceiveRoomKeys(events)
-	p.last++
-	id := strconv.Itoa(p.last)
+	id := p.number()
 	p.receptions[id] = reception
 	return object(make([]byte, 0, 512*len(events)+64), func(dst []byte) []byte {
 		dst = text(dst, "id", id)
@@ -380,11 +390,7 @@ func (p *program) setTrustRequirement(args [][]byte) ([]byte, error) {
 }
 
 func (p *program) explain(ctx context.Context, args [][]byte) ([]byte, error) {
-	room, err := ids.ParseRoomID(string(args[0]))
-	if err != nil {
-		return nil, err
-	}
-	session, err := megolm.ParseSessionID(string(args[1]))
+	room, session, err := sessionOf(args)
 	if err != nil {
 		return nil, err
 	}
@@ -414,6 +420,22 @@ func parseUsers(args [][]byte) ([]ids.UserID, error) {
 		}
 	}
 	return users, nil
+}
+
+// parseSenderDataKey takes the secret that our own devices share, nothing when there is none.
+func parseSenderDataKey(arg []byte) (*keyfile.SenderDataKey, error) {
+	if len(arg) == 0 {
+		return nil, nil
+	}
+	if len(arg) != 32 {
+		return nil, &jsbridge.Error{
+			Code: "bad_sender_data_key", Message: "The sender data key has the wrong length.",
+			Expected: "32 bytes", Got: strconv.Itoa(len(arg)) + " bytes",
+		}
+	}
+	secret := [32]byte(arg)
+	defer clear(secret[:])
+	return keyfile.NewSenderDataKey(secret), nil
 }
 
 func parseRequirement(arg []byte) (policy.TrustRequirement, error) {

@@ -112,14 +112,23 @@ func appendInfo(dst []byte, info *core.EncryptionInfo) []byte {
 			dst = appendSenderData(name(dst, "atReception"), &c.AtReception)
 			dst = flag(dst, "legacySession", c.Legacy)
 			dst = text(dst, "provenance", c.Provenance.String())
+			dst = appendForwarder(dst, c)
 		} else {
-			for _, member := range []string{"senderKey", "senderDevice", "senderData", "atReception"} {
+			for _, member := range []string{"senderKey", "senderDevice", "senderData", "atReception", "forwarder"} {
 				dst = textOrNull(dst, member, "")
 			}
 			dst = textOrNull(flag(dst, "legacySession", false), "provenance", "")
 		}
+		dst = appendHint(name(dst, "hint"), info.Hint)
 		return appendVerdict(name(dst, "verdict"), &info.Verdict)
 	})
+}
+
+func appendForwarder(dst []byte, c *sender.Copy) []byte {
+	if c.Forwarder == nil {
+		return textOrNull(dst, "forwarder", "")
+	}
+	return appendSenderData(name(dst, "forwarder"), &c.Forwarder.Data)
 }
 
 // coded is what every error of ours offers.
@@ -129,13 +138,15 @@ type coded interface {
 }
 
 func appendRefusal(dst []byte, err error) []byte {
-	return object(dst, func(dst []byte) []byte {
-		code := "internal"
-		if c, ok := err.(coded); ok {
-			code = c.ErrorCode()
-		}
-		return text(text(dst, "code", code), "message", err.Error())
-	})
+	return object(dst, func(dst []byte) []byte { return appendCoded(dst, err) })
+}
+
+func appendCoded(dst []byte, err error) []byte {
+	code := "internal"
+	if c, ok := err.(coded); ok {
+		code = c.ErrorCode()
+	}
+	return text(text(dst, "code", code), "message", err.Error())
 }
 
 // verdictsOf asks each policy about an event of the copy from its owner.
@@ -281,6 +292,7 @@ func appendExplanation(dst []byte, e *core.Explanation) []byte {
 				dst = appendSenderData(name(dst, "atReception"), &c.AtReception)
 				dst = flag(flag(dst, "legacySession", c.Legacy), "suspended", c.Suspended)
 				dst = number(dst, "receivedAt", c.ReceivedAt)
+				dst = appendHint(name(appendForwarder(dst, c.Copy), "hint"), c.Hint)
 				if c.Waiting() {
 					dst = object(name(dst, "schedule"), func(dst []byte) []byte {
 						return number(number(dst, "tries", int64(c.Schedule.Tries)), "next", c.Schedule.Next)
@@ -295,7 +307,7 @@ func appendExplanation(dst []byte, e *core.Explanation) []byte {
 						return textOrNull(dst, "device", step.Device)
 					})
 				})
-				return text(dst, "wouldChange", c.WouldChange)
+				return text(textOrNull(dst, "why", c.Why), "wouldChange", c.WouldChange)
 			})
 		})
 		dst = array(name(dst, "tombstones"), len(e.Tombstones), func(dst []byte, i int) []byte {

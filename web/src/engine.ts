@@ -3,6 +3,7 @@
 
 import type { EngineStoppedError } from "./errors.js";
 import type { HostFetch } from "./fetch.js";
+import { keyFileMethods } from "./keyfile.js";
 import { Program, type HostMethod, type ProgramOptions } from "./program.js";
 import { verifySignatures } from "./webcrypto.js";
 
@@ -10,7 +11,7 @@ export type { HostMethod } from "./program.js";
 
 /** Settings of an engine. */
 export interface EngineOptions {
-  /** What the program may ask its host, by name, beside `verify`, which every engine has. */
+  /** What the program may ask its host, by name, beside the cryptography that every engine has. */
   methods?: Readonly<Record<string, HostMethod>>;
   /** The client's fetch: what the program's requests to the homeserver leave through. */
   fetch?: HostFetch;
@@ -43,7 +44,7 @@ export class Engine {
   static async start(module: WebAssembly.Module, options: EngineOptions = {}): Promise<Engine> {
     const listeners = new Map<string, Set<EventListener>>();
     const settings: ProgramOptions = {
-      methods: { verify: verifySignatures, ...options.methods },
+      methods: { verify: verifySignatures, ...keyFileMethods, ...options.methods },
       onEvent: (name, json) => {
         for (const listener of [...(listeners.get(name) ?? [])]) {
           try {

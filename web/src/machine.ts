@@ -9,25 +9,36 @@ import { Engine } from "./engine.js";
 import { EngineStoppedError, KnownSenderError } from "./errors.js";
 import type { HostFetch } from "./fetch.js";
 import { IdbHost, type IdbEvent, type IdbMethod } from "./idb/index.js";
+import { backedUpKeys, exportedKeys, exportKeys, importKeys, type ImportSource } from "./imports.js";
 import { isObject, jsonText, member, parse } from "./json.js";
 import { wasmModule } from "./load.js";
 import type { HostMethod } from "./program.js";
 import { watchSleep } from "./sleep.js";
 import { Tabs } from "./tabs.js";
 import type {
+  Backup,
+  BackupDecryptionKey,
   DecryptedOlmEvent,
   DecryptedRoomEvent,
   EventEncryptionInfo,
   Explanation,
+  ExportedRoomKeyInfo,
+  ForwardedRoomKeyReceipt,
+  ImportOptions,
+  ImportResult,
   JsonObject,
+  KeysBackupRequest,
   KeysQueryRequest,
   KeysQueryResult,
   LaneCounts,
   Refusal,
+  RoomKeyBundleDescriptor,
+  RoomKeyBundleResult,
   RoomKeyCounts,
   RoomKeyInfo,
   RoomKeyReceipt,
   RoomKeyReception,
+  RoomKeyRequest,
   SenderDataUpdate,
   SettledRoomKey,
   StoreReport,
@@ -60,9 +71,15 @@ export interface OpenOptions {
   trustRequirement?: TrustRequirement;
   /**
    * Lets a key from a backup or file show what a key from its sender hides. Off by default: whoever can write to the backup could make
-   * hidden messages visible. Keys from backups and files cannot be imported yet, so nothing depends on it today.
+   * hidden messages visible.
    */
   claimsMayOverruleDirect?: boolean;
+  /**
+   * 32 bytes that only the user's own devices hold, from secret storage for instance. With it, exports and backups carry what was known of each
+   * key's sender on arrival, authenticated, and on import that is restored as `atReception`. Other clients pass over it. Without it, and where the
+   * authentication fails, what a file says of senders is hearsay.
+   */
+  senderDataKey?: Uint8Array;
 }
 
 /** Stops the callback it was returned for. May be called more than once. */
@@ -124,7 +141,7 @@ export class OlmMachine {
    * Opens a machine: starts a program, opens its store, and loads what is known of people. Calls `initAsync()` when the application has not.
    *
    * Errors: those of `initAsync`; `bad_store` (no name, or neither name nor memory); `bad_user_id`, `bad_device_id`; `bad_base64`,
-   * `bad_key_length`, `low_order_key`, `non_canonical_key` for the identity keys; `bad_trust_requirement`; and the store's: `unavailable`,
+   * `bad_key_length`, `low_order_key`, `non_canonical_key` for the identity keys; `bad_trust_requirement`; `bad_sender_data_key`; and the store's: `unavailable`,
    * `blocked`, `schema_too_new`, `quota`.
    */
   static async open(options: OpenOptions): Promise<OlmMachine> {
@@ -154,7 +171,7 @@ export class OlmMachine {
     });
     try {
       const { ed25519, curve25519 } = options.identityKeys;
-      await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined)]);
+      await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined), options.senderDataKey ?? ""]);
     } catch (thrown) {
       tabs?.close();
       engine.stop();
@@ -241,6 +258,161 @@ export class OlmMachine {
   async roomKeyCounts(): Promise<RoomKeyCounts> {
     this.#open();
     return parse<RoomKeyCounts>(await this.#engine.callText("roomKeyCounts", []));
+  }
+
+  // Room keys that did not come from their sender: files, the server-side backup, our other devices, history bundles. They open messages, and who
+  // made them stays hearsay: legacy keys, which nothing raises but the same key from its sender.
+
+  /**
+   * Imports room keys of a key export: the JSON text, or the parsed list. Each is judged by itself; one that cannot be read costs only itself and is
+   * listed in `failures` (`bad_entry_json`, `entry_too_large`, `missing_member`, `bad_member`, `unsupported_algorithm`, `bad_session_key`,
+   * `session_id_mismatch`, `unconnected`). Keys are stored in whole chunks while the import goes on.
+   *
+   * Errors: `bad_key_file_json` where the list cannot be followed any further (what came before is stored), `aborted`, `bad_request`.
+   *
+   * Source: the specification's "Key exports".
+   */
+  async importExportedRoomKeys(keys: string | readonly JsonObject[], options: ImportOptions = {}): Promise<ImportResult> {
+    this.#open();
+    return importKeys(this.#engine, ["", "none", ""], exportedKeys(keys), options);
+  }
+
+  /**
+   * Imports room keys of a server-side backup, `m.megolm_backup.v1.curve25519-aes-sha2`: the answer of `GET /room_keys/keys`, and the backup's private
+   * key. What a backup holds is no more trusted than a file: the server can add to it. Keys count as backed up if `backupVersion` is the version in
+   * use, or none was.
+   *
+   * Errors: `bad_backup_key`, `bad_recovery_key`, `bad_backup_version`, `bad_backup_answer`, `bad_json`, `aborted`; of single keys, beside those of
+   * {@link importExportedRoomKeys}: `bad_backup_room`, `bad_backup_entry`, `bad_backup_secret`, `bad_backup_mac`, `bad_backup_ciphertext`, `foreign_room`.
+   */
+  async importBackedUpRoomKeys(backup: string | JsonObject, options: ImportOptions & { decryptionKey: BackupDecryptionKey; backupVersion: string }): Promise<ImportResult> {
+    this.#open();
+    const key = options.decryptionKey;
+    const source: ImportSource = "base64" in key ? [options.backupVersion, "base64", key.base64] : [options.backupVersion, "recovery", key.recoveryKey];
+    return importKeys(this.#engine, source, backedUpKeys(backup), options);
+  }
+
+  /**
+   * Exports the room keys that `predicate` chooses, all without it, as JSON text: a list as {@link encryptExportedRoomKeys} and every other client take
+   * it. Suspended keys are left out. Errors: `aborted`.
+   */
+  async exportRoomKeys(predicate?: (key: ExportedRoomKeyInfo) => boolean, options: { signal?: AbortSignal } = {}): Promise<string> {
+    const pieces: string[] = [];
+    for await (const piece of this.exportRoomKeysStream(predicate, options)) pieces.push(piece);
+    return pieces.join("");
+  }
+
+  /** The same as {@link exportRoomKeys} piece by piece: together they are one JSON list. */
+  exportRoomKeysStream(predicate?: (key: ExportedRoomKeyInfo) => boolean, options: { signal?: AbortSignal } = {}): AsyncGenerator<string, void, undefined> {
+    this.#open();
+    return exportKeys(this.#engine, predicate, options.signal);
+  }
+
+  /**
+   * Opens a key-export file with its passphrase; the answer is for {@link importExportedRoomKeys}. No machine is needed.
+   *
+   * Errors: `bad_key_file_header`, `bad_key_file_footer`, `bad_key_file_base64`, `bad_key_file_length`, `bad_key_file_version`,
+   * `bad_key_file_rounds` (fewer than 1,000 or more than 10,000,000: refused before anything is derived), `bad_passphrase_or_corrupt`; those of
+   * `initAsync`.
+   */
+  static async decryptExportedRoomKeys(file: string, passphrase: string): Promise<string> {
+    return withEngine((engine) => engine.callText("decryptKeyFile", [file, passphrase]));
+  }
+
+  /**
+   * Seals a key export with a passphrase, as a file that every client reads. `rounds` of PBKDF2: half a million when not given. No machine is needed.
+   *
+   * Errors: `bad_key_file_rounds`, `empty_passphrase`; those of `initAsync`.
+   */
+  static async encryptExportedRoomKeys(keys: string, passphrase: string, rounds = 0): Promise<string> {
+    return withEngine((engine) => engine.callText("encryptKeyFile", [keys, passphrase, String(rounds)]));
+  }
+
+  /** The server-side backup in use; null when there is none. */
+  async getBackup(): Promise<Backup | null> {
+    this.#open();
+    return parse<Backup | null>(await this.#engine.callText("backup", []));
+  }
+
+  /**
+   * Begins to use a server-side backup: {@link backupRoomKeys} lists what to upload. With another version than before everything is to be uploaded
+   * again. Whether the backup's public key may be believed, by its signatures, is for the client to check first.
+   *
+   * Errors: `bad_base64`, `bad_key_length`, `low_order_key`, `bad_backup_version`.
+   */
+  async enableBackupV1(publicKeyBase64: string, version: string): Promise<void> {
+    this.#open();
+    await this.#engine.call("enableBackup", [publicKeyBase64, version]);
+  }
+
+  /** Forgets the server-side backup in use. */
+  async disableBackup(): Promise<void> {
+    this.#open();
+    await this.#engine.call("disableBackup", []);
+  }
+
+  /**
+   * Makes the next upload to the server-side backup, of up to a hundred room keys; null when everything is there. Send `body`, say so with
+   * {@link markRoomKeysAsBackedUp}, and ask again. Errors: `backup_disabled`.
+   */
+  async backupRoomKeys(): Promise<KeysBackupRequest | null> {
+    this.#open();
+    return parse<KeysBackupRequest | null>(await this.#engine.callText("backupRoomKeys", []));
+  }
+
+  /** Says that the server has taken an upload. A key that became better meanwhile is uploaded again. Errors: `unknown_request`. */
+  async markRoomKeysAsBackedUp(requestId: string): Promise<void> {
+    this.#open();
+    await this.#engine.call("markBackedUp", [requestId]);
+  }
+
+  /**
+   * Asks our own devices for a room key. Send `content` to all of them; only what was asked for is accepted. Asking again gives the same request.
+   * Errors: `bad_room_id`, those of a bad session id.
+   */
+  async requestRoomKey(roomId: string, sessionId: string): Promise<RoomKeyRequest> {
+    this.#open();
+    return parse<RoomKeyRequest>(await this.#engine.callText("requestRoomKey", [roomId, sessionId]));
+  }
+
+  /** Takes a request back; resolves with what to send to our own devices, null when nothing was asked. Errors: as {@link requestRoomKey}. */
+  async cancelRoomKeyRequest(roomId: string, sessionId: string): Promise<RoomKeyRequest | null> {
+    this.#open();
+    return parse<RoomKeyRequest | null>(await this.#engine.callText("cancelRoomKeyRequest", [roomId, sessionId]));
+  }
+
+  /**
+   * Takes `m.forwarded_room_key` events that the client's own Olm decrypted, and resolves when they are stored. They are accepted from verified
+   * devices of our own, for keys that were asked for. A bad item costs only itself: beside the codes of {@link receiveRoomKeys} and
+   * {@link importExportedRoomKeys}, `forwarder_not_own_device`, `forwarded_key_unrequested`.
+   */
+  async receiveForwardedRoomKeys(events: readonly DecryptedOlmEvent[]): Promise<ForwardedRoomKeyReceipt[]> {
+    this.#open();
+    return parse<ForwardedRoomKeyReceipt[]>(await this.#engine.callText("receiveForwardedRoomKeys", events.flatMap(roomKeyArguments)));
+  }
+
+  /**
+   * Reads the announcement of a history bundle (MSC4268, `m.room_key_bundle`), as the client's own Olm decrypted it: where the encrypted file is. Download
+   * it only if it is from whoever invited us, about the time we joined.
+   *
+   * Errors: as {@link receiveRoomKeyBundle}, as far as they can be told without the file.
+   */
+  roomKeyBundleDescriptor(event: DecryptedOlmEvent): RoomKeyBundleDescriptor {
+    this.#open();
+    return parse<RoomKeyBundleDescriptor>(this.#engine.syncText("roomKeyBundleDescriptor", roomKeyArguments(event)));
+  }
+
+  /**
+   * Takes a history bundle: its announcement and the encrypted file, and resolves when its keys are stored. The sender must be known by
+   * cross-signing now, and not be one who was verified and has another identity now. Under `CrossSignedOrLegacy` the keys are shown while that
+   * holds.
+   *
+   * Errors: the codes of {@link receiveRoomKeys} for the announcement, `missing_sender_device_keys`, `forwarder_not_known`,
+   * `bad_bundle_descriptor`, `bundle_too_large`, `bad_bundle_hash`, `bad_bundle_json`.
+   */
+  async receiveRoomKeyBundle(event: DecryptedOlmEvent, encryptedBundle: Uint8Array): Promise<RoomKeyBundleResult> {
+    this.#open();
+    return parse<RoomKeyBundleResult>(await this.#engine.callText("receiveRoomKeyBundle", [...roomKeyArguments(event), encryptedBundle]));
   }
 
   // People: devices, identities, verification.
@@ -491,6 +663,16 @@ export class OlmMachine {
 
   #open(): void {
     if (this.#closing !== undefined) throw new KnownSenderError("closed", "The machine was closed.");
+  }
+}
+
+/** Runs work in a program of its own, which needs no machine. */
+async function withEngine<T>(work: (engine: Engine) => Promise<T>): Promise<T> {
+  const engine = await Engine.start(await wasmModule());
+  try {
+    return await work(engine);
+  } finally {
+    engine.stop();
   }
 }
 

@@ -180,6 +180,18 @@ export interface SenderDataUpdate {
   readonly because: "keys_query" | "verification" | "room_key" | "other_tab";
 }
 
+/**
+ * Whose key an imported room key says it is, by what is known of people now: the claimed device, if exactly one known user lists it. It is for
+ * display and proves nothing: whoever can write to a backup can claim any device.
+ */
+export interface SenderHint {
+  readonly userId: string;
+  readonly deviceId: string;
+  /** Whether the user's identity vouches for the claimed device today. */
+  readonly crossSigned: boolean;
+  readonly verification: UserIdentity["verification"];
+}
+
 /** What is known of the sender of an event. */
 export interface EventEncryptionInfo {
   readonly sender: string;
@@ -188,10 +200,17 @@ export interface EventEncryptionInfo {
   readonly senderDevice: string | null;
   /** What is known now; policies judge this. Null when there is no key. */
   readonly senderData: SenderData | null;
-  /** What was known when the key arrived; never changes. */
+  /**
+   * What was known when the key arrived; never changes. Of a claimed key it is what another device of ours knew when it arrived there, where that
+   * device's word is authenticated (`senderDataKey`).
+   */
   readonly atReception: SenderData | null;
   readonly legacySession: boolean;
   readonly provenance: "direct" | "claimed" | null;
+  /** Who handed a claimed key over, where that is recorded; see {@link CopyExplanation.forwarder}. */
+  readonly forwarder: SenderData | null;
+  /** Of a claimed key. */
+  readonly hint: SenderHint | null;
   readonly verdict: Verdict;
 }
 
@@ -319,6 +338,10 @@ export interface CopyExplanation {
   readonly suspended: boolean;
   /** Milliseconds since 1970. */
   readonly receivedAt: number;
+  /** Who handed a claimed key over: the sender of a history bundle, or the device of ours that forwarded it. */
+  readonly forwarder: SenderData | null;
+  /** Of a claimed key. */
+  readonly hint: SenderHint | null;
     /**
      * While the sender may still become known: how often it was asked about in vain, and when it is asked about next, in milliseconds since
      * 1970; 0 is as soon as possible. Null once it is known.
@@ -326,6 +349,8 @@ export interface CopyExplanation {
     readonly schedule: { readonly tries: number; readonly next: number } | null;
   /** The way the finder goes through what is known today. */
   readonly steps: readonly ExplanationStep[];
+  /** One sentence on what a claimed key is; null for direct ones, whose steps say it. */
+  readonly why: string | null;
   /** One sentence. */
   readonly wouldChange: string;
 }
@@ -354,4 +379,112 @@ export interface StoreReport {
   /** The table concerned; null when it is the database as a whole. */
   readonly table: string | null;
   readonly message: string;
+}
+
+/** How far an import is: matrix-js-sdk's `ImportRoomKeyProgressData` at the stage `load_keys`. */
+export interface ImportProgress {
+  readonly stage: "load_keys";
+  /** Keys that are stored, those that were here before included. */
+  readonly successes: number;
+  readonly failures: number;
+  /** Exact at the end; before, as many as the text seems to hold. */
+  readonly total: number;
+}
+
+/** How an import is watched and stopped. */
+export interface ImportOptions {
+  /** Called at the beginning, at least ten times a second, and at the end. What it throws ends the import. */
+  readonly progressCallback?: (progress: ImportProgress) => void;
+  /** Stops the import (`aborted`) within a fifth of a second. What was stored stays, in whole chunks; running it again completes it. */
+  readonly signal?: AbortSignal;
+}
+
+/** How many room keys came to which end. */
+export interface ImportCounts {
+  /** New here. */
+  readonly imported: number;
+  /** Here already, from as early an index or an earlier one. */
+  readonly unchanged: number;
+  /** Here already, and now from an earlier index. */
+  readonly better: number;
+  readonly failed: number;
+}
+
+/** What became of an import. */
+export interface ImportResult extends ImportCounts {
+  readonly total: number;
+  readonly rooms: { readonly [roomId: string]: ImportCounts };
+  /** The first thousand, in order. `position` is the place in the list, or in the order of the backup, from 0. */
+  readonly failures: readonly ImportFailure[];
+}
+
+/** Why one room key of many was refused. The others are unaffected. */
+export interface ImportFailure extends Refusal {
+  readonly position: number;
+}
+
+/** What an export is chosen by. */
+export interface ExportedRoomKeyInfo {
+  readonly roomId: string;
+  readonly sessionId: string;
+  readonly senderKey: string;
+}
+
+/** The private key of a server-side backup: as secret storage keeps it, or as people write it down. */
+export type BackupDecryptionKey = { readonly base64: string } | { readonly recoveryKey: string };
+
+/** A server-side backup in use. */
+export interface Backup {
+  readonly version: string;
+  /** Null while keys came from it and none are to go there. */
+  readonly publicKey: string | null;
+}
+
+/** An upload to make: `PUT /_matrix/client/v3/room_keys/keys?version=...`. */
+export interface KeysBackupRequest {
+  /** Give it back when the server has taken the upload, see {@link OlmMachine.markRoomKeysAsBackedUp}. */
+  readonly id: string;
+  readonly version: string;
+  /** The JSON body, as text. */
+  readonly body: string;
+  /** Room keys in it. */
+  readonly count: number;
+}
+
+/** An `m.room_key_request` to send to our own devices (`*`), by `sendToDevice`. */
+export interface RoomKeyRequest {
+  readonly id: string;
+  readonly content: JsonObject;
+}
+
+/** What became of one forwarded room key. */
+export type ForwardedRoomKeyReceipt =
+  | {
+      readonly accepted: true;
+      readonly roomId: string;
+      readonly sessionId: string;
+      readonly senderKey: string;
+      /** To be sent to our own devices, which need not answer any more. */
+      readonly cancellation: RoomKeyRequest | null;
+    }
+  | { readonly accepted: false; readonly refusal: Refusal };
+
+/** What a history bundle's announcement names: for which room it is, and where the encrypted file is. */
+export interface RoomKeyBundleDescriptor {
+  readonly roomId: string;
+  /** `mxc://` */
+  readonly url: string;
+}
+
+/** What became of a history bundle. */
+export interface RoomKeyBundleResult extends ImportCounts {
+  readonly roomId: string;
+  /** Who handed the keys over: `SenderUnverified` or `SenderVerified`. */
+  readonly forwarder: SenderData;
+  /** Notices of withheld keys that were in it. */
+  readonly withheld: number;
+  /** What was passed over, with its place in `room_keys` or `withheld`: keys of other rooms (`foreign_room`), keys that cannot be read. */
+  readonly faults: readonly (ImportFailure & { readonly list: "room_keys" | "withheld" })[];
+  /** Keys that contradict what is kept; positions among those that were read. */
+  readonly failures: readonly ImportFailure[];
 }

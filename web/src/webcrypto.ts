@@ -3,6 +3,7 @@
 
 import { KnownSenderError } from "./errors.js";
 import { decodeFrame } from "./frame.js";
+import { nextTask } from "./task.js";
 
 const doesNotHold = 0;
 const holds = 1;
@@ -14,10 +15,16 @@ const undecided = 2;
  */
 const atOnce = 256;
 
-/** Answers for every check. Rejects with `webcrypto_unsupported` where the platform has no Ed25519 (or no WebCrypto: insecure origins). */
-export async function verifySignatures(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+/** The platform's WebCrypto. Throws `webcrypto_unsupported` where there is none: insecure origins. */
+export function subtleCrypto(): SubtleCrypto {
   const subtle: SubtleCrypto | undefined = globalThis.crypto?.subtle;
   if (subtle === undefined) throw new KnownSenderError("webcrypto_unsupported", "There is no WebCrypto here.");
+  return subtle;
+}
+
+/** Answers for every check. Rejects with `webcrypto_unsupported` where the platform has no Ed25519, or no WebCrypto. */
+export async function verifySignatures(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const subtle = subtleCrypto();
   const items = decodeFrame(request) as Uint8Array<ArrayBuffer>[]; // views into request
   const answers = new Uint8Array(Math.floor(items.length / 3)).fill(undecided);
   const imported = new Map<string, Promise<CryptoKey>>();
@@ -45,25 +52,18 @@ function importOnce(subtle: SubtleCrypto, imported: Map<string, Promise<CryptoKe
   return known;
 }
 
-/** Lets the page have a turn. A timer would do as well, and be clamped to four milliseconds. */
-function nextTask(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
-}
-
 async function verifyOne(subtle: SubtleCrypto, key: Promise<CryptoKey>, signature: Uint8Array<ArrayBuffer>, message: Uint8Array<ArrayBuffer>): Promise<number> {
   try {
     return (await subtle.verify("Ed25519", await key, signature, message)) ? holds : doesNotHold;
   } catch (thrown) {
-    if (thrown instanceof Error && thrown.name === "NotSupportedError") {
-      throw new KnownSenderError("webcrypto_unsupported", "This WebCrypto has no Ed25519.", { cause: thrown });
-    }
+    throwIfUnsupported(thrown, "Ed25519");
     return undecided;
+  }
+}
+
+/** Throws `webcrypto_unsupported` when that is what a failure says of an algorithm. */
+export function throwIfUnsupported(thrown: unknown, algorithm: string): void {
+  if (thrown instanceof Error && thrown.name === "NotSupportedError") {
+    throw new KnownSenderError("webcrypto_unsupported", `This WebCrypto has no ${algorithm}.`, { cause: thrown });
   }
 }

@@ -1,0 +1,111 @@
+// The arithmetic of key-export files and of the server-side backup by the host's WebCrypto: a passphrase is stretched in a thread of the browser's,
+// and a key agreement takes 55 microseconds against 340 in Go wasm. Where the host has none of it, the Go library does it.
+
+package jsbridge
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"knownsender/core/keyfile"
+	"knownsender/core/keys"
+	"knownsender/jsbridge/frame"
+)
+
+var (
+	_ keyfile.Cipher    = (*WebCrypto)(nil)
+	_ keyfile.Agreement = (*WebCrypto)(nil)
+)
+
+// try asks the host; ok is false when it cannot do that at all, and Go is to. Any other failure is one.
+func (w *WebCrypto) try(ctx context.Context, method string, items ...[]byte) (answer []byte, ok bool, err error) {
+	answer, err = w.host.Call(ctx, method, frame.Append(make([]byte, 0, frame.Size(items...)), items...))
+	var refusal *HostError
+	if errors.As(err, &refusal) && refusal.Code == "webcrypto_unsupported" {
+		return nil, false, nil
+	}
+	return answer, err == nil, err
+}
+
+// errShortAnswer is the host's answering something else than it was asked.
+var errShortAnswer = &Error{Code: "internal", Message: "The host's cryptography gave an answer of the wrong length."}
+
+// Open implements keyfile.Cipher: host method openKeyFile.
+func (w *WebCrypto) Open(ctx context.Context, passphrase string, f *keyfile.SealedFile) (plaintext []byte, held bool, err error) {
+	header := f.Header()
+	answer, ok, err := w.try(ctx, "openKeyFile", []byte(passphrase), slices.Concat(header[:], f.Ciphertext), f.MAC[:])
+	switch {
+	case err != nil:
+		return nil, false, err
+	case !ok:
+		return keyfile.GoCipher{}.Open(ctx, passphrase, f)
+	case len(answer) == 1 && answer[0] == 0:
+		return nil, false, nil
+	case len(answer) != 1+len(f.Ciphertext) || answer[0] != 1:
+		return nil, false, errShortAnswer
+	}
+	return answer[1:], true, nil
+}
+
+// Seal implements keyfile.Cipher: host method sealKeyFile.
+func (w *WebCrypto) Seal(ctx context.Context, passphrase string, f *keyfile.SealedFile, plaintext []byte) error {
+	header := f.Header()
+	answer, ok, err := w.try(ctx, "sealKeyFile", []byte(passphrase), header[:], plaintext)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return keyfile.GoCipher{}.Seal(ctx, passphrase, f, plaintext)
+	case len(answer) != len(plaintext)+len(f.MAC):
+		return errShortAnswer
+	}
+	f.Ciphertext = answer[:len(plaintext)]
+	copy(f.MAC[:], answer[len(plaintext):])
+	return nil
+}
+
+// Agree implements keyfile.Agreement: host method agree.
+func (w *WebCrypto) Agree(ctx context.Context, private [32]byte, publics []keys.Curve25519) ([][]byte, error) {
+	items := make([][]byte, 0, 1+len(publics))
+	items = append(items, private[:])
+	for i := range publics {
+		items = append(items, publics[i][:])
+	}
+	answer, ok, err := w.try(ctx, "agree", items...)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return keyfile.GoAgreement{}.Agree(ctx, private, publics)
+	case len(answer) != 33*len(publics):
+		return nil, errShortAnswer
+	}
+	secrets := make([][]byte, len(publics))
+	for i := range secrets {
+		if one := answer[33*i : 33*i+33 : 33*i+33]; one[0] == 1 {
+			secrets[i] = one[1:]
+		}
+	}
+	return secrets, nil
+}
+
+// Ephemeral implements keyfile.Agreement: host method ephemeral.
+func (w *WebCrypto) Ephemeral(ctx context.Context, public keys.Curve25519, count int) ([]keyfile.Ephemeral, error) {
+	answer, ok, err := w.try(ctx, "ephemeral", public[:], binary.BigEndian.AppendUint32(nil, uint32(count)))
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return keyfile.GoAgreement{}.Ephemeral(ctx, public, count)
+	case len(answer) != 64*count:
+		return nil, errShortAnswer
+	}
+	made := make([]keyfile.Ephemeral, count)
+	for i := range made {
+		made[i].Public = keys.Curve25519(answer[64*i : 64*i+32])
+		made[i].Shared = answer[64*i+32 : 64*i+64 : 64*i+64]
+	}
+	return made, nil
+}
