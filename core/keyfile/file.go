@@ -102,8 +102,8 @@ func (f *SealedFile) Header() (h [HeaderLength]byte) {
 	return h
 }
 
-// lineBytes are the bytes that stand in one line of a file, as Element writes it: 96 symbols.
-const lineBytes = 72
+// lineBytes are the bytes that stand in one line of a file, as Element writes it: 128 symbols.
+const lineBytes = 96
 
 // Text is the file in its armour, as ParseFile reads it: padded base64, which readers that know one form only know.
 func (f *SealedFile) Text() []byte {
