@@ -237,7 +237,7 @@ type BackupRow struct {
 
 // EachBackupSession goes through an answer of GET /room_keys/keys and visits one session after the other, without looking into it; a room or a
 // session that cannot be read is visited as such and costs itself only. visit ends the walk by answering false. The error is a *BackupError,
-// bad_backup_answer, when the answer as a whole cannot be followed; what came before that was visited.
+// bad_backup_answer, when the answer as a whole cannot be followed, for instance because it was cut off.
 func EachBackupSession(answer []byte, visit func(BackupRow) bool) error {
 	more, found := true, false
 	whole := signedjson.EachMember(answer, func(quoted []byte, rooms jsontext.Value) bool {
