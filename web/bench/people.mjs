@@ -1,6 +1,6 @@
 // Measures what grows with people and with room keys, in headless Chrome over a real IndexedDB: an answer to /keys/query for 500 users of two
-// devices, first and unchanged; 1,000 room keys received in one call; 10,000 room keys of one sender who becomes known. Beside each figure the
-// longest time the page's thread was not free.
+// devices, first and unchanged; 1,000 room keys received in one call; 500 more one by one, among 10,000; 10,000 room keys of one sender who
+// becomes known. Beside each figure the longest time the page's thread was not free.
 
 import { chromium } from "playwright-core";
 import { keysQueryAnswer, Outbound, Person } from "../build/test/people.js";
@@ -18,6 +18,8 @@ for (const phone of phones) {
 }
 const items = Array.from({ length: Number(process.env.KEYS ?? 10_000) }, () => new Outbound(room).item(stranger, me, { embed: false }));
 
+const single = Array.from({ length: 500 }, () => new Outbound(room).item(stranger, me, { embed: false }));
+
 const server = await serve();
 const browser = await chromium.launch({
   executablePath: process.env.CHROME ?? "/usr/bin/chromium",
@@ -27,7 +29,7 @@ try {
   const page = await browser.newPage();
   await page.goto(`${server.origin}/page`);
   const rows = await page.evaluate(
-    async ({ own, crowd, known, items }) => {
+    async ({ own, crowd, known, items, single }) => {
       const { OlmMachine } = await import("/dist/index.js");
       const machine = await OlmMachine.open({ ...own, store: { name: "bench" } });
       const rows = [];
@@ -51,20 +53,26 @@ try {
       await measure("/keys/query, 500 users of 2 devices, first", 500, "a user", () => machine.receiveKeysQueryResponse(crowd));
       await measure("the same, unchanged", 500, "a user", () => machine.receiveKeysQueryResponse(crowd));
       await measure("1,000 room keys received in one call, and stored", 1000, "a key", () => machine.receiveRoomKeys(items.slice(0, 1000)).stored);
-      for (let i = 1000; i < items.length; i += 500) await machine.receiveRoomKeys(items.slice(i, i + 500)).stored;
+      await measure(`${items.length - 1000} more, 500 in a call`, items.length - 1000, "a key", async () => {
+        for (let i = 1000; i < items.length; i += 500) await machine.receiveRoomKeys(items.slice(i, i + 500)).stored;
+      });
+      await measure(`${single.length} more one by one, each stored before the next`, single.length, "a key", async () => {
+        for (const item of single) await machine.receiveRoomKeys([item]).stored;
+      });
+      const all = items.length + single.length;
       let told = 0;
       machine.registerSenderDataUpdatedCallback((updates) => (told += updates.length));
-      await measure(`${items.length} room keys, their sender becomes known`, items.length, "a key", () => machine.receiveKeysQueryResponse(known));
-      if (told !== items.length) throw new Error(`told of ${told} of ${items.length}`);
+      await measure(`${all} room keys, their sender becomes known`, all, "a key", () => machine.receiveKeysQueryResponse(known));
+      if (told !== all) throw new Error(`told of ${told} of ${all}`);
       await machine.close();
       return rows;
     },
     {
-      own: me.own, crowd: JSON.stringify(crowd), known: keysQueryAnswer([stranger]), items,
+      own: me.own, crowd: JSON.stringify(crowd), known: keysQueryAnswer([stranger]), items, single,
     },
   );
   console.log(`in Chrome ${browser.version()}, IndexedDB:`);
-  for (const row of [["", "took", "each", "longest block"], ...rows]) console.log(row[0].padEnd(52) + row.slice(1).map((cell) => cell.padStart(16)).join(""));
+  for (const row of [["", "took", "each", "longest block"], ...rows]) console.log(row[0].padEnd(56) + row.slice(1).map((cell) => cell.padStart(16)).join(""));
 } finally {
   await browser.close();
   await server.close();

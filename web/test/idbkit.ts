@@ -107,7 +107,7 @@ export async function code(call: Promise<unknown>): Promise<string> {
   }
 }
 
-function done<T>(request: IDBRequest<T>): Promise<T> {
+export function done<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
@@ -119,7 +119,7 @@ function pause(ms: number): Promise<void> {
 }
 
 /** Opens the database behind the bridge's back. */
-async function raw<T>(name: string, use: (database: IDBDatabase) => T | Promise<T>): Promise<T> {
+export async function raw<T>(name: string, use: (database: IDBDatabase) => T | Promise<T>): Promise<T> {
   const database = await done(indexedDB.open(name));
   try {
     return await use(database);
@@ -128,7 +128,7 @@ async function raw<T>(name: string, use: (database: IDBDatabase) => T | Promise<
   }
 }
 
-async function write(name: string, store: string, ...values: unknown[]): Promise<void> {
+export async function write(name: string, store: string, ...values: unknown[]): Promise<void> {
   await raw(name, async (database) => {
     const transaction = database.transaction(store, "readwrite");
     for (const value of values) transaction.objectStore(store).put(value);
@@ -136,8 +136,15 @@ async function write(name: string, store: string, ...values: unknown[]): Promise
   });
 }
 
+/** Edits one leaf behind the bridge's back. */
+export async function editLeaf(name: string, key: IDBValidKey, edit: (leaf: { rows: unknown[] } & Record<string, unknown>) => void): Promise<void> {
+  const leaf = await raw(name, (database) => done(database.transaction("copies").objectStore("copies").get(key)) as Promise<{ rows: unknown[] } & Record<string, unknown>>);
+  edit(leaf);
+  await write(name, "copies", leaf);
+}
+
 /** All there is, for comparisons of before and after. */
-async function dump(name: string): Promise<string> {
+export async function dump(name: string): Promise<string> {
   return raw(name, async (database) => {
     const all: Record<string, unknown> = {};
     for (const store of database.objectStoreNames) all[store] = await done(database.transaction(store).objectStore(store).getAll());
@@ -146,7 +153,7 @@ async function dump(name: string): Promise<string> {
 }
 
 /** Puts another function in the place of a method while `body` runs. */
-async function replaced<K extends string, T>(object: { [name in K]: unknown }, method: K, make: (original: never) => unknown, body: () => Promise<T>): Promise<T> {
+export async function replaced<K extends string, T>(object: { [name in K]: unknown }, method: K, make: (original: never) => unknown, body: () => Promise<T>): Promise<T> {
   const original = object[method];
   object[method] = make(original as never) as (typeof object)[K];
   try {
@@ -172,7 +179,7 @@ function watched(opened: IDBDatabase[]): IDBFactory {
 
 function schema(...versions: number[]): Schema {
   return {
-    compatibleUpTo: Math.floor((versions.at(-1) ?? 100) / 100) * 100 + 99,
+    compatibleUpTo: Math.floor((versions.at(-1) ?? 200) / 100) * 100 + 99,
     upgrades: [...SCHEMA.upgrades, ...versions.map((version) => ({
       version, reason: "A test needs it.", run: (database: IDBDatabase) => void database.createObjectStore(`added in ${version}`),
     }))],
@@ -185,9 +192,9 @@ const row = (name: string, expect = 0n, value = "v"): Op => ["users", [name], ex
 export const stories: Readonly<Record<string, (name: string) => Promise<void>>> = {
   "opening tells what it found": async (name) => {
     const first = await new Bridge().open(name);
-    same([first.version, first.created, first.generation.length], [100n, "created", 32], "first");
+    same([first.version, first.created, first.generation.length], [200n, "created", 32], "first");
     const second = await new Bridge().open(name, first.generation);
-    same([second.version, second.created, second.generation], [100n, "existing", first.generation], "second");
+    same([second.version, second.created, second.generation], [200n, "existing", first.generation], "second");
   },
 
   "F03: a strict batch is strict, others are relaxed, reads are neither": async (name) => {
@@ -360,7 +367,7 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     old.close();
     await pause(50);
     const { version } = await bridge.open(name);
-    same(version, 100n, "version");
+    same(version, 200n, "version");
     // The attempt that was given up left no connection behind that would block others.
     await bridge.close();
     await done(indexedDB.deleteDatabase(name));
@@ -371,27 +378,27 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     let old: Bridge;
     old = new Bridge({ beforeClose: async () => { await old.commit([row("@flushed")]); flushed.push("flushed"); } });
     await old.open(name);
-    const next = new Bridge({ schema: schema(101), blockedTimeoutMs: 3000 });
-    same((await next.open(name)).version, 101n, "version");
+    const next = new Bridge({ schema: schema(201), blockedTimeoutMs: 3000 });
+    same((await next.open(name)).version, 201n, "version");
     same([flushed, old.kinds()], [["flushed"], ["blocking"]], "events");
     same(await code(old.get("users", ["@flushed"])), "closed", "the old tab");
     same((await next.get("users", ["@flushed"]))[0]?.revision, 1n, "what was flushed");
     // A flush that hangs or throws does not keep the other tab waiting.
-    const hanging = new Bridge({ flushTimeoutMs: 30, schema: schema(101), beforeClose: () => new Promise(() => undefined) });
+    const hanging = new Bridge({ flushTimeoutMs: 30, schema: schema(201), beforeClose: () => new Promise(() => undefined) });
     await hanging.open(name);
-    const throwing = new Bridge({ schema: schema(101), beforeClose: () => Promise.reject(new Error("no")) });
+    const throwing = new Bridge({ schema: schema(201), beforeClose: () => Promise.reject(new Error("no")) });
     await throwing.open(name);
     await next.close();
-    same((await new Bridge({ schema: schema(101, 102), blockedTimeoutMs: 3000 }).open(name)).version, 102n, "version");
+    same((await new Bridge({ schema: schema(201, 202), blockedTimeoutMs: 3000 }).open(name)).version, 202n, "version");
   },
 
   "F14: a schema that is too new is refused and untouched; one within our hundred is used": async (name) => {
-    await new Bridge({ schema: schema(101, 150) }).open(`${name} near`);
+    await new Bridge({ schema: schema(201, 250) }).open(`${name} near`);
     const near = new Bridge();
-    same((await near.open(`${name} near`)).version, 150n, "near");
+    same((await near.open(`${name} near`)).version, 250n, "near");
     await near.commit([row("@a")]);
     same((await near.get("users", ["@a"]))[0]?.revision, 1n, "near");
-    const far = new Bridge({ schema: schema(200) });
+    const far = new Bridge({ schema: schema(300) });
     await far.open(name);
     await far.close();
     const before = await dump(name);
@@ -407,7 +414,7 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     await bridge.close();
     const before = await dump(name);
     for (let failing = 0; failing < 3; failing++) {
-      const broken: Schema = { compatibleUpTo: 199, upgrades: schema(101, 102, 103).upgrades.map((upgrade, i) => (i !== failing + 1 ? upgrade : {
+      const broken: Schema = { compatibleUpTo: 299, upgrades: schema(201, 202, 203).upgrades.map((upgrade, i) => (i !== failing + 2 ? upgrade : {
         ...upgrade,
         run: (database, transaction) => {
           transaction.objectStore("users").clear();
@@ -416,13 +423,13 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
         },
       })) };
       same(await code(new Bridge({ schema: broken }).open(name)), "unavailable", `step ${failing}`);
-      same([await dump(name), await raw(name, (database) => database.version)], [before, 100], `after step ${failing}`);
+      same([await dump(name), await raw(name, (database) => database.version)], [before, 200], `after step ${failing}`);
     }
-    const next = new Bridge({ schema: schema(101, 102, 103) });
-    same((await next.open(name)).version, 103n, "the next open");
+    const next = new Bridge({ schema: schema(201, 202, 203) });
+    same((await next.open(name)).version, 203n, "the next open");
     same([(await next.get("users", ["@a"]))[0]?.value, await next.counters()], ["v", { n: 1n }], "data");
     // The very first schema, too: a failure leaves no database.
-    const first: Schema = { compatibleUpTo: 199, upgrades: [{ version: 100, reason: "It fails.", run: () => { throw new Error("as told"); } }] };
+    const first: Schema = { compatibleUpTo: 299, upgrades: [{ version: 200, reason: "It fails.", run: () => { throw new Error("as told"); } }] };
     same(await code(new Bridge({ schema: first }).open(`${name} new`)), "unavailable", "the first step");
     same((await new Bridge().open(`${name} new`)).created, "created", "after the first step");
   },
@@ -450,12 +457,15 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     const bridge = new Bridge();
     await bridge.open(name);
     await bridge.commit([["copies", ["!a"], 0n, "good"], ["copies", ["!z"], 0n, "good", ["waiting", ["@u", "k"]]]]);
-    await write(name, "copies",
+    const damaged: unknown[] = [
       { k: ["!b"] }, { k: ["!c"], r: 3, v: "text" }, { k: ["!d"], r: 3, v: [1, 2, 3] }, { k: ["!e"], r: "3", v: null },
       { k: ["!f"], r: -1, v: new Uint8Array([104, 105]) }, { k: ["!g"], r: 2 ** 60, v: new ArrayBuffer(2) }, { k: ["!h"], r: 1.5, v: {} },
       { k: "text", r: 1, v: new Uint8Array() }, { k: 7 }, { k: ["!i", 7] }, { k: ["!j", ["x"]] }, { k: ["!k\ud800"] }, { k: [] },
       { k: ["!l"], r: 2, v: new Uint8Array([104, 105]), waiting: "@u", owner: [7] },
-      { k: ["!m"], r: 2, v: new Uint8Array([104, 105]), waiting: ["@u", 7] });
+      { k: ["!m"], r: 2, v: new Uint8Array([104, 105]), waiting: ["@u", 7] }];
+    // Inside the leaf of the good rows and, as no leaf at all, around it.
+    await editLeaf(name, [[]], (leaf) => leaf.rows.push(...damaged, 5, null, "text", { v: new Uint8Array(1) }));
+    await write(name, "copies", ...damaged.map((row) => (typeof row === "object" ? { ...row, v: "no leaf" } : row)));
     const want = [
       ["!a", "1", "good"], ["!b", "1", ""], ["!c", "3", ""], ["!d", "3", ""], ["!e", "1", ""], ["!f", "1", "hi"], ["!g", "1", ""], ["!h", "1", ""],
       ["!l", "2", "hi"], ["!m", "2", "hi"], ["!z", "1", "good"],
@@ -486,7 +496,7 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     const bridge = new Bridge();
     await bridge.open(name);
     await bridge.commit([["copies", ["!a"], 0n, "v", ["waiting", ["@u", "k"]]]]);
-    await write(name, "copies", { k: ["!a"], r: 1, v: new Uint8Array([118]) });
+    await editLeaf(name, [[]], (leaf) => delete (leaf.rows[0] as { waiting?: unknown }).waiting);
     same(await bridge.page("copies", { index: "waiting" }), [], "index");
     same((await bridge.page("copies"))[0]?.value, "v", "walk");
   },

@@ -7,7 +7,8 @@
 
 import { nameOf, openError, storeError, StoreError } from "./errors.js";
 import type { IdbEvent } from "./events.js";
-import { GENERATION, schemaVersion, SYSTEM, type Schema } from "./schema.js";
+import { schemaVersion, type Schema } from "./schema.js";
+import { GENERATION, SYSTEM } from "./tables.js";
 import { Transaction } from "./transaction.js";
 
 export interface ConnectionOptions {
@@ -157,6 +158,10 @@ export class Connection {
         if (over !== undefined) {
           transaction.abort();
         }
+        transaction.onabort = () => {
+          // The request only says that it was aborted. A full disk is the transaction's to tell.
+          over ??= transaction.error === null ? undefined : openError(transaction.error);
+        };
       };
       request.onblocked = () => {
         onEvent({ kind: "blocked" });

@@ -14,13 +14,16 @@
  */
 
 import { encodeFrame, FrameReader, type FrameItem } from "../frame.js";
+import { BatchRun, counted } from "./batch.js";
 import { Connection } from "./connection.js";
-import { nameOf, storeError, StoreError, type Conflict } from "./errors.js";
+import { storeError, StoreError, type Conflict } from "./errors.js";
 import type { IdbEvent } from "./events.js";
+import { findLeaves } from "./leaves.js";
+import { pageOfIndex, pageOfLeaves, pageOfRows, type PageQuery } from "./pages.js";
 import { requestPersistence } from "./persistence.js";
-import { ANY_REVISION, isKey, missingItem, readKey, readOperation, readTable, revisionOf, rowItem, type Operation } from "./rows.js";
-import { COUNTERS, INDEXES, SCHEMA, type Schema, type StoredRow } from "./schema.js";
-import type { Transaction } from "./transaction.js";
+import { compareKeys, missingItem, readKey, readOperation, readTable, rowItem, type Operation } from "./rows.js";
+import { SCHEMA, type Schema } from "./schema.js";
+import { COUNTERS, INDEXES, LEAVES } from "./tables.js";
 
 export interface IdbHostOptions {
   /** The factory to use instead of the browser's. */
@@ -120,11 +123,18 @@ export class IdbHost {
       const items: FrameItem[] = keys.map(missingItem);
       await this.#opened().transaction([table], { mode: "readonly", durability: "default" }, (transaction) => {
         const store = transaction.raw.objectStore(table);
+        if (table === LEAVES) {
+          const places = keys.map((key, at) => ({ key, at })).sort((a, b) => compareKeys(a.key, b.key));
+          findLeaves(transaction.follow.bind(transaction), store, places.map(({ key }) => key), ({ leaf }, from, to) => {
+            for (const { key, at } of places.slice(from, to)) {
+              items[at] = leaf.item(leaf.find(key)) ?? missingItem(key);
+            }
+          });
+          return;
+        }
         keys.forEach((key, at) => {
           transaction.follow(store.get(key), (row: unknown) => {
-            if (row !== undefined) {
-              items[at] = rowItem(table, row) ?? missingItem(key);
-            }
+            items[at] = rowItem(row) ?? missingItem(key);
           });
         });
       });
@@ -145,42 +155,18 @@ export class IdbHost {
       if (index !== "" && column === undefined) {
         throw new StoreError("bad_request", "There is no such index.");
       }
-      const limit = Number(wanted > MAX_LIMIT ? MAX_LIMIT : wanted);
+      const query: PageQuery = { index: column, prefix, afterValue, afterKey, limit: Number(wanted > MAX_LIMIT ? MAX_LIMIT : wanted) };
       const items: FrameItem[] = [];
-      // An array sorts behind every string, and a longer array behind a shorter one it begins with: [...p, []] is the end of all
-      // keys that begin with p.
-      const first: IDBValidKey = column === undefined ? prefix : [prefix];
-      const end: IDBValidKey = column === undefined ? [...prefix, []] : [[...prefix, []]];
-      const after: IDBValidKey | undefined = afterKey.length === 0 ? undefined : column === undefined ? afterKey : [afterValue, afterKey];
       await this.#opened().transaction([table], { mode: "readonly", durability: "default" }, (transaction) => {
         const store = transaction.raw.objectStore(table);
-        const source = column === undefined ? store : store.index(column);
-        const compare = (a: IDBValidKey, b: IDBValidKey): number => this.#factory().cmp(a, b);
-        const next = (behind: IDBValidKey | undefined): void => {
-          const open = behind !== undefined && compare(behind, first) >= 0;
-          const from = open ? behind : first;
-          const missing = limit - items.length;
-          if (missing <= 0 || compare(from, end) >= 0) {
-            return;
-          }
-          transaction.follow(source.getAll(IDBKeyRange.bound(from, end, open, true), missing), (rows: unknown[]) => {
-            let last: IDBValidKey | undefined;
-            for (const row of rows) {
-              const { k, [index]: value } = row as Record<string, IDBValidKey>;
-              last = column === undefined ? k : ([value, k] as IDBValidKey);
-              const item = rowItem(table, row);
-              // A row whose index column is not one of ours has no position that a cursor could name.
-              if (item !== undefined && (column === undefined || isKey(value))) {
-                items.push(item);
-              }
-            }
-            // Where rows were passed over the page is filled from behind them: a short page is the last.
-            if (rows.length === missing) {
-              next(last);
-            }
-          });
-        };
-        next(after);
+        const follow = transaction.follow.bind(transaction);
+        if (column !== undefined) {
+          pageOfIndex(follow, store, { ...query, index: column }, items, (a, b) => this.#factory().cmp(a, b));
+        } else if (table === LEAVES) {
+          pageOfLeaves(follow, store, query, items);
+        } else {
+          pageOfRows(follow, store, query, items);
+        }
       });
       return items;
     });
@@ -199,6 +185,9 @@ export class IdbHost {
         operations.push(readOperation(reader.frame()));
       }
       const tables = new Set(operations.map((operation) => operation.table));
+      if (tables.has(LEAVES)) {
+        tables.add("quarantine"); // where the ruin of a leaf goes
+      }
       if (counters.length > 0) {
         tables.add(COUNTERS);
       }
@@ -210,8 +199,11 @@ export class IdbHost {
       await connection.transaction([...tables], { mode: "readwrite", durability }, (transaction) => {
         const batch = new BatchRun(transaction, conflicts);
         for (const operation of operations) {
-          batch.apply(operation);
+          if (operation.table !== LEAVES) {
+            batch.apply(operation);
+          }
         }
+        batch.applyToLeaves(operations.filter((operation) => operation.table === LEAVES));
         for (const { name, delta } of counters) {
           batch.count(name, delta);
         }
@@ -257,104 +249,6 @@ export class IdbHost {
   #factory(): IDBFactory {
     return this.#options.indexedDB ?? (browserFactory() as IDBFactory);
   }
-}
-
-/** A batch inside its transaction: counts what is pending, so that the last answer either commits or gives up. */
-class BatchRun {
-  #pending = 1; // the issuing itself, until issued()
-
-  constructor(
-    private readonly transaction: Transaction,
-    private readonly conflicts: Conflict[],
-  ) {}
-
-  apply({ table, key, expect, row }: Operation): void {
-    const store = this.transaction.raw.objectStore(table);
-    if (expect === 0n && row !== undefined) {
-      this.#add(store, row, table);
-      return;
-    }
-    if (expect === ANY_REVISION && row === undefined) {
-      this.#request(store.delete(key));
-      return;
-    }
-    this.#request(store.get(key), (old: unknown) => {
-      const revision = revisionOf(old);
-      if (expect !== ANY_REVISION && expect !== BigInt(revision)) {
-        this.conflicts.push({ table, key, expect, got: BigInt(revision) });
-      } else if (this.conflicts.length > 0) {
-        // Nothing of this batch will stay; the other rows are only compared.
-      } else if (row !== undefined) {
-        row.r = revision + 1;
-        this.#request(store.put(row));
-      } else if (revision > 0) {
-        this.#request(store.delete(key));
-      }
-    });
-  }
-
-  /** A row that must be absent: add() compares and writes at once. */
-  #add(store: IDBObjectStore, row: StoredRow, table: string): void {
-    const request = store.add(row);
-    this.#request(request);
-    const failed = request.onerror;
-    request.onerror = (event) => {
-      if (nameOf(request.error) !== "ConstraintError") {
-        failed?.call(request, event);
-        return;
-      }
-      // The error is an answer here. Unprevented it would abort the transaction before the other conflicts are known.
-      event.preventDefault();
-      event.stopPropagation();
-      this.transaction.guard(() => {
-        this.#request(store.get(row.k), (old: unknown) => {
-          this.conflicts.push({ table, key: row.k, expect: 0n, got: BigInt(revisionOf(old)) });
-        });
-        this.#settle();
-      });
-    };
-  }
-
-  count(name: string, delta: bigint): void {
-    const store = this.transaction.raw.objectStore(COUNTERS);
-    this.#request(store.get(name), (row: unknown) => {
-      const sum = BigInt.asIntN(64, counted(row) + delta);
-      if (this.conflicts.length === 0) {
-        if (sum === 0n) {
-          this.#request(store.delete(name));
-        } else {
-          this.#request(store.put({ k: name, n: sum }));
-        }
-      }
-    });
-  }
-
-  issued(): void {
-    this.#settle();
-  }
-
-  #request<T>(request: IDBRequest<T>, next?: (result: T) => void): void {
-    this.#pending++;
-    this.transaction.follow(request, (result) => {
-      next?.(result);
-      this.#settle();
-    });
-  }
-
-  #settle(): void {
-    if (--this.#pending > 0) {
-      return;
-    }
-    if (this.conflicts.length > 0) {
-      this.transaction.fail(new StoreError("conflict", "Rows have changed since they were read.", undefined, this.conflicts));
-    } else {
-      this.transaction.raw.commit();
-    }
-  }
-}
-
-function counted(row: unknown): bigint {
-  return typeof row === "object" && row !== null && "n" in row && typeof row.n === "bigint" ? row.n : 0n;
 }
 
 function browserFactory(): IDBFactory | undefined {

@@ -6,7 +6,7 @@
 
 import type { FrameItem, FrameReader } from "../frame.js";
 import { StoreError } from "./errors.js";
-import { INDEXES, TABLES, type StoredRow } from "./schema.js";
+import { INDEXES, TABLES, type IndexName, type StoredRow } from "./tables.js";
 
 /** A demand that any revision meets, none included. */
 export const ANY_REVISION = 0xffff_ffff_ffff_ffffn;
@@ -67,7 +67,24 @@ export function isKey(value: unknown): value is string[] {
   return Array.isArray(value) && value.length > 0 && value.every((part) => typeof part === "string" && !/\p{Cs}/u.test(part));
 }
 
-function field(row: unknown, name: string): unknown {
+/** Orders keys as IndexedDB does: part by part by UTF-16 code units, a key before its extensions. */
+export function compareKeys(a: readonly string[], b: readonly string[]): number {
+  for (let at = 0; at < a.length && at < b.length; at++) {
+    const [x, y] = [a[at] as string, b[at] as string];
+    if (x !== y) {
+      return x < y ? -1 : 1;
+    }
+  }
+  return a.length - b.length;
+}
+
+/** Whether a key begins with all parts of a prefix. */
+export function hasPrefix(key: readonly string[], prefix: readonly string[]): boolean {
+  return key.length >= prefix.length && prefix.every((part, at) => key[at] === part);
+}
+
+/** A property of what may be anything. */
+export function field(row: unknown, name: string): unknown {
   return typeof row === "object" && row !== null ? (row as Record<string, unknown>)[name] : undefined;
 }
 
@@ -80,17 +97,20 @@ export function revisionOf(row: unknown): number {
   return typeof revision === "number" && Number.isSafeInteger(revision) && revision > 0 ? revision : 1;
 }
 
-/** A stored row as a frame item: key, revision, value, index entries. Undefined when the row has no usable key. */
-export function rowItem(table: string, row: unknown): FrameItem | undefined {
+/**
+ * A stored row as a frame item: key, revision, value, index entries. Undefined when the row has no usable key. Of its columns those
+ * are entries that `stands` confirms.
+ */
+export function rowItem(row: unknown, indexes: readonly IndexName[] = [], stands?: (index: IndexName, value: string[]) => boolean): FrameItem | undefined {
   const key = field(row, "k");
   if (!isKey(key)) {
     return undefined;
   }
   const value = field(row, "v");
   const entries: FrameItem[] = [];
-  for (const index of INDEXES[table] ?? []) {
+  for (const index of indexes) {
     const column = field(row, index);
-    if (isKey(column)) {
+    if (isKey(column) && stands?.(index, column) === true) {
       entries.push(index, column);
     }
   }

@@ -5,7 +5,13 @@
  * successor wrote; a step into the next hundred is a breaking one, and older code refuses it (`schema_too_new`).
  */
 
-/** One step of the schema. `run` only issues requests of its transaction and waits for nothing else. */
+import { packCopies } from "./packing.js";
+import { COUNTERS, GENERATION, randomName, SYSTEM, TABLES } from "./tables.js";
+
+/**
+ * One step of the schema. `run` only issues requests of its transaction and waits for nothing else. What it asks for in callbacks
+ * comes after what later steps ask for at once.
+ */
 export interface SchemaUpgrade {
   readonly version: number;
   readonly reason: string;
@@ -19,39 +25,9 @@ export interface Schema {
   readonly compatibleUpTo: number;
 }
 
-/** The tables of core/store, each an object store of rows. */
-export const TABLES = ["copies", "users", "tombstones", "replays", "withheld", "meta", "quarantine"] as const;
-
-/** The indexes of each table. The index and the column of the row have one name. */
-export const INDEXES: Readonly<Record<string, readonly ("waiting" | "owner" | "due")[]>> = { copies: ["waiting", "owner", "due"] };
-
-/** The object store of the counters, `{ k: name, n: bigint }`. */
-export const COUNTERS = "counters";
-
-/** The object store of facts about the database itself, `{ k: name, v: string }`. */
-export const SYSTEM = "system";
-
-/** The row of SYSTEM that names this very database: a deleted one that was made again has another value. */
-export const GENERATION = "generation";
-
-/** A row as it lies in an object store. Columns are arrays of strings, so no two ids are ever joined. */
-export interface StoredRow {
-  k: string[];
-  r: number;
-  v: Uint8Array<ArrayBuffer>;
-  waiting?: string[];
-  owner?: string[];
-  due?: string[];
-}
-
-function randomName(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 /** The schema of this version. */
 export const SCHEMA: Schema = {
-  compatibleUpTo: 199,
+  compatibleUpTo: 299,
   upgrades: [
     {
       version: 100,
@@ -59,7 +35,7 @@ export const SCHEMA: Schema = {
       run(database, transaction) {
         for (const table of TABLES) {
           const store = database.createObjectStore(table, { keyPath: "k" });
-          for (const index of INDEXES[table] ?? []) {
+          for (const index of table === "copies" ? ["waiting", "owner", "due"] : []) {
             // The row's own key is part of the index key: a page that begins behind a row is then one range, and rows that
             // leave the index between two pages move nobody's place. Rows without the column are not in the index.
             store.createIndex(index, [index, "k"]);
@@ -69,6 +45,11 @@ export const SCHEMA: Schema = {
         database.createObjectStore(SYSTEM, { keyPath: "k" });
         transaction.objectStore(SYSTEM).put({ k: GENERATION, v: randomName() });
       },
+    },
+    {
+      version: 200,
+      reason: "The copies lie in leaves: what ten thousand rows cost is the number of objects they lie in. An index of what the backup lacks.",
+      run: packCopies,
     },
   ],
 };

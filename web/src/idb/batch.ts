@@ -1,0 +1,147 @@
+/*
+ * A batch inside its transaction. Every row is compared with what the batch expects of it, and what may be written is written at
+ * once: a batch that turns out to conflict is taken back by the transaction's abort. The batch counts what is pending, so that the
+ * last answer either commits or gives up, and then knows every conflict.
+ */
+
+import { nameOf, StoreError, type Conflict } from "./errors.js";
+import { findLeaves, writeLeaf, type Follow, type Found } from "./leaves.js";
+import { ANY_REVISION, compareKeys, revisionOf, type Operation } from "./rows.js";
+import { COUNTERS, LEAVES, type StoredRow } from "./tables.js";
+import type { Transaction } from "./transaction.js";
+
+/** A batch inside its transaction. */
+export class BatchRun {
+  #pending = 1; // the issuing itself, until issued()
+
+  constructor(
+    private readonly transaction: Transaction,
+    private readonly conflicts: Conflict[],
+  ) {}
+
+  apply({ table, key, expect, row }: Operation): void {
+    const store = this.transaction.raw.objectStore(table);
+    if (expect === 0n && row !== undefined) {
+      this.#add(store, row, table);
+      return;
+    }
+    if (expect === ANY_REVISION && row === undefined) {
+      this.#request(store.delete(key));
+      return;
+    }
+    this.#request(store.get(key), (old: unknown) => {
+      const revision = revisionOf(old);
+      if (expect !== ANY_REVISION && expect !== BigInt(revision)) {
+        this.conflicts.push({ table, key, expect, got: BigInt(revision) });
+      } else if (this.conflicts.length > 0) {
+        // Nothing of this batch will stay; the other rows are only compared.
+      } else if (row !== undefined) {
+        row.r = revision + 1;
+        this.#request(store.put(row));
+      } else if (revision > 0) {
+        this.#request(store.delete(key));
+      }
+    });
+  }
+
+  /** A row that must be absent: add() compares and writes at once. */
+  #add(store: IDBObjectStore, row: StoredRow, table: string): void {
+    const request = store.add(row);
+    this.#request(request);
+    const failed = request.onerror;
+    request.onerror = (event) => {
+      if (nameOf(request.error) !== "ConstraintError") {
+        failed?.call(request, event);
+        return;
+      }
+      // The error is an answer here. Unprevented it would abort the transaction before the other conflicts are known.
+      event.preventDefault();
+      event.stopPropagation();
+      this.transaction.guard(() => {
+        this.#request(store.get(row.k), (old: unknown) => {
+          this.conflicts.push({ table, key: row.k, expect: 0n, got: BigInt(revisionOf(old)) });
+        });
+        this.#settle();
+      });
+    };
+  }
+
+  /** The operations on rows in leaves: all leaves are read and compared with, and only then are those written that change. */
+  applyToLeaves(unordered: readonly Operation[]): void {
+    if (unordered.length === 0) {
+      return;
+    }
+    const operations = [...unordered].sort((a, b) => compareKeys(a.key, b.key));
+    if (operations.some(({ key }, at) => at > 0 && compareKeys(operations[at - 1]?.key ?? [], key) === 0)) {
+      throw new StoreError("bad_request", "A row is named twice in one batch.");
+    }
+    const follow: Follow = (request, next) => this.#request(request, next);
+    const store = this.transaction.raw.objectStore(LEAVES);
+    const lies: Found[] = [];
+    const compare = (found: Found, from: number, to: number): void => {
+      lies.fill(found, from, to);
+      for (const { table, key, expect } of operations.slice(from, to)) {
+        const got = BigInt(revisionOf(found.leaf.find(key)));
+        if (expect !== ANY_REVISION && expect !== got) {
+          this.conflicts.push({ table, key, expect, got });
+        }
+      }
+    };
+    const write = (): void => {
+      const quarantine = this.transaction.raw.objectStore("quarantine");
+      for (let from = 0, to = 0; this.conflicts.length === 0 && from < operations.length; from = to) {
+        const found = lies[from] as Found;
+        while (lies[to] === found) {
+          to++;
+        }
+        if (found.leaf.apply(operations.slice(from, to))) {
+          writeLeaf(follow, store, quarantine, found);
+        }
+      }
+    };
+    lies.length = operations.length;
+    findLeaves(follow, store, operations.map(({ key }) => key), compare, write);
+  }
+
+  count(name: string, delta: bigint): void {
+    const store = this.transaction.raw.objectStore(COUNTERS);
+    this.#request(store.get(name), (row: unknown) => {
+      const sum = BigInt.asIntN(64, counted(row) + delta);
+      if (this.conflicts.length === 0) {
+        if (sum === 0n) {
+          this.#request(store.delete(name));
+        } else {
+          this.#request(store.put({ k: name, n: sum }));
+        }
+      }
+    });
+  }
+
+  issued(): void {
+    this.#settle();
+  }
+
+  #request<T>(request: IDBRequest<T>, next?: (result: T) => void): void {
+    this.#pending++;
+    this.transaction.follow(request, (result) => {
+      next?.(result);
+      this.#settle();
+    });
+  }
+
+  #settle(): void {
+    if (--this.#pending > 0) {
+      return;
+    }
+    if (this.conflicts.length > 0) {
+      this.transaction.fail(new StoreError("conflict", "Rows have changed since they were read.", undefined, this.conflicts));
+    } else {
+      this.transaction.raw.commit();
+    }
+  }
+}
+
+/** The number in a row of the counters. */
+export function counted(row: unknown): bigint {
+  return typeof row === "object" && row !== null && "n" in row && typeof row.n === "bigint" ? row.n : 0n;
+}

@@ -1,0 +1,113 @@
+/*
+ * The leaves of a table inside a transaction: finding those of given keys, and writing those that have changed. The leaf of a key is
+ * the first one at or behind it. What lies there and is no leaf (a ruin) is stepped over, so that it hides nobody, and is set aside
+ * when something is written where it lies. Every leaf is one object in memory however many look for it, so that nobody writes over
+ * what another has applied.
+ */
+
+import { compareToLeaf, isLeafKey, LAST, Leaf, leafName, type LeafKey } from "./leaf.js";
+import { LEAVES, randomName } from "./tables.js";
+
+/** What lies among the leaves and is none. Its key may be one that a leaf can have. */
+interface Ruin {
+  readonly k: IDBValidKey;
+}
+
+/** How requests of a transaction are followed: a failed one fails the transaction. */
+export type Follow = <T>(request: IDBRequest<T>, next?: (result: T) => void) => void;
+
+/** So many look-ups go on at once, to hide the time a request is under way; each may read a leaf that its neighbour reads too. */
+const CHAINS = 6;
+
+/** A chain of look-ups is worth its first, which may be in vain, from so many keys on. */
+const KEYS_PER_CHAIN = 32;
+
+/** A leaf and the ruins that were stepped over to get to it. */
+export interface Found {
+  readonly leaf: Leaf;
+  readonly ruins: Map<string, unknown>;
+}
+
+/** Finds the leaf of every key, keys ascending. `found` gets leaf by leaf the keys [from, to) that are its own, and in the end `done`. */
+export function findLeaves(
+  follow: Follow,
+  store: IDBObjectStore,
+  keys: readonly string[][],
+  found: (found: Found, from: number, to: number) => void,
+  done?: () => void,
+): void {
+  const leaves = new Map<string, Found>();
+  const shared = (leaf: Leaf): Found => {
+    const name = leafName(leaf.key);
+    const known = leaves.get(name) ?? { leaf, ruins: new Map<string, unknown>() };
+    leaves.set(name, known);
+    return known;
+  };
+  const chains = Math.min(CHAINS, Math.ceil(keys.length / KEYS_PER_CHAIN));
+  let running = chains;
+  const look = (range: IDBKeyRange, at: number, end: number, ruins: readonly Ruin[] = []): void => {
+    follow(store.get(range), (object: unknown) => {
+      const leaf = Leaf.of(object);
+      if (leaf === undefined && object !== undefined) {
+        look(IDBKeyRange.lowerBound((object as Ruin).k, true), at, end, [...ruins, object as Ruin]);
+        return;
+      }
+      const place = shared(leaf ?? new Leaf(LAST));
+      for (const ruin of ruins.filter(({ k }) => isLeafKey(k))) {
+        place.ruins.set(leafName(ruin.k as LeafKey), ruin);
+      }
+      let next = at + 1;
+      for (let key = keys[next]; next < end && key !== undefined && compareToLeaf(key, place.leaf.key) <= 0; key = keys[next]) {
+        next++;
+      }
+      found(place, at, next);
+      if (next < end) {
+        look(IDBKeyRange.lowerBound(keys[next]), next, end);
+      } else if (--running === 0) {
+        done?.();
+      }
+    });
+  };
+  for (let chain = 0; chain < chains; chain++) {
+    const at = Math.floor((chain * keys.length) / chains);
+    look(IDBKeyRange.lowerBound(keys[at]), at, Math.floor(((chain + 1) * keys.length) / chains));
+  }
+}
+
+/** Writes a leaf that has changed: deletes it when nothing is left in it, splits it when it is full. */
+export function writeLeaf(follow: Follow, store: IDBObjectStore, quarantine: IDBObjectStore, { leaf, ruins }: Found): void {
+  const setAside = (ruin: Ruin): void => {
+    const name = (ruin.k as LeafKey).flatMap((part) => (typeof part === "string" ? [part] : [])).slice(0, 4);
+    follow(quarantine.add({ k: [LEAVES, "leaf", ...name, randomName()], r: 1, v: new Uint8Array(0), found: ruin }));
+    follow(store.delete(ruin.k));
+  };
+  for (const ruin of ruins.values()) {
+    setAside(ruin as Ruin);
+  }
+  if (leaf.empty) {
+    follow(store.delete(leaf.key));
+    return;
+  }
+  const put = (before?: LeafKey): void => {
+    for (const object of leaf.objects(before)) {
+      follow(store.put(object));
+    }
+  };
+  const first = leaf.rows[0];
+  if (!leaf.full || first === undefined) {
+    put();
+    return;
+  }
+  // Pieces are named after rows, and must not take the place of what lies there: of a leaf that reaches into ours, or of a ruin.
+  follow(store.getAll(IDBKeyRange.bound(first.key, leaf.key, false, true)), (between: Ruin[]) => {
+    let before: LeafKey | undefined;
+    for (const object of between) {
+      if (Leaf.of(object) !== undefined) {
+        before = object.k as LeafKey;
+      } else if (isLeafKey(object.k)) {
+        setAside(object);
+      }
+    }
+    put(before);
+  });
+}

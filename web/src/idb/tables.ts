@@ -1,0 +1,41 @@
+/*
+ * The names of what lies in the database, and the form of a row. Which version of the schema brought what is told in schema.ts.
+ */
+
+/** The tables of core/store, each an object store of rows. */
+export const TABLES = ["copies", "users", "tombstones", "replays", "withheld", "meta", "quarantine"] as const;
+
+/** The table whose rows lie in leaves. Those of the others are objects of their own. */
+export const LEAVES = "copies";
+
+/** The names of indexes. The index, the column of a leaf and that of a row have one name. */
+export type IndexName = "waiting" | "owner" | "due" | "backup";
+
+/** The indexes of each table: tables in leaves alone have any. */
+export const INDEXES: Readonly<Record<string, readonly IndexName[]>> = { [LEAVES]: ["waiting", "owner", "due", "backup"] };
+
+/** The object store of the counters, `{ k: name, n: bigint }`. */
+export const COUNTERS = "counters";
+
+/** The object store of facts about the database itself, `{ k: name, v: string }`. */
+export const SYSTEM = "system";
+
+/** The row of SYSTEM that names this very database: a deleted one that was made again has another value. */
+export const GENERATION = "generation";
+
+/** A row as it lies in an object store, or in a leaf. Columns are arrays of strings, so no two ids are ever joined. */
+export interface StoredRow {
+  k: string[];
+  r: number;
+  v: Uint8Array<ArrayBuffer>;
+  waiting?: string[];
+  owner?: string[];
+  due?: string[];
+  backup?: string[];
+}
+
+/** A name that nobody else thinks of. */
+export function randomName(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
