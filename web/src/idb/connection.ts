@@ -156,7 +156,7 @@ export class Connection {
           over = openError(error);
         }
         if (over !== undefined) {
-          transaction.abort();
+          new Transaction(transaction).fail(over);
         }
         transaction.onabort = () => {
           // The request only says that it was aborted. A full disk is the transaction's to tell.

@@ -7,6 +7,7 @@
 import { GOOD_ROWS, LAST, leafObject, type LeafKey } from "./leaf.js";
 import { field, isKey } from "./rows.js";
 import { LEAVES } from "./tables.js";
+import { Transaction } from "./transaction.js";
 
 /** So many rows are in memory at once. */
 const AT_ONCE = 20 * GOOD_ROWS;
@@ -18,18 +19,16 @@ export function packCopies(database: IDBDatabase, transaction: IDBTransaction): 
   for (const index of ["waiting", "owner", "due", "backup"]) {
     leaves.createIndex(index, index, { multiEntry: true });
   }
+  const upgrade = new Transaction(transaction);
   let rows: unknown[] = [];
   let strays: unknown[] = [];
   const write = (key: LeafKey, count: number): void => {
-    leaves.put(leafObject(key, rows.slice(0, count), strays));
+    upgrade.follow(leaves.put(leafObject(key, rows.slice(0, count), strays)));
     rows = rows.slice(count);
     strays = [];
   };
   const next = (range: IDBKeyRange | undefined): void => {
-    const request = old.getAll(range, AT_ONCE);
-    // What throws in here aborts the transaction, as every request does that fails.
-    request.onsuccess = () => {
-      const found: unknown[] = request.result;
+    upgrade.follow(old.getAll(range, AT_ONCE), (found: unknown[]) => {
       for (const row of found) {
         (isKey(field(row, "k")) ? rows : strays).push(row);
       }
@@ -45,7 +44,7 @@ export function packCopies(database: IDBDatabase, transaction: IDBTransaction): 
         write(LAST, rows.length);
       }
       database.deleteObjectStore(old.name);
-    };
+    });
   };
   next(undefined);
 }
