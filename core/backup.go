@@ -203,7 +203,12 @@ func (m *Machine) BackupRoomKeys(ctx context.Context) (*BackupRequest, error) {
 	if err != nil || len(chosen) == 0 {
 		return nil, err
 	}
-	body, err := m.backupBody(chosen, backup.Public)
+	var made []keyfile.Ephemeral
+	m.turn.give(func() { made, err = m.agreement.Ephemeral(ctx, backup.Public, len(chosen)) })
+	if err != nil {
+		return nil, err
+	}
+	body, err := m.backupBody(chosen, made)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +274,7 @@ func backedUpAs(all []*sender.Copy) *sender.Copy {
 }
 
 // backupBody is {"rooms": {room: {"sessions": {session: KeyBackupData}}}}. Sessions of one room lie together.
-func (m *Machine) backupBody(chosen []*sender.Copy, public keys.Curve25519) ([]byte, error) {
+func (m *Machine) backupBody(chosen []*sender.Copy, made []keyfile.Ephemeral) ([]byte, error) {
 	dst := []byte(`{"rooms":{`)
 	for i, c := range chosen {
 		if i == 0 || c.RoomID != chosen[i-1].RoomID {
@@ -279,7 +284,7 @@ func (m *Machine) backupBody(chosen []*sender.Copy, public keys.Curve25519) ([]b
 			dst = append(signedjson.AppendName(dst, string(c.RoomID)), `{"sessions":{`...)
 		}
 		dst = signedjson.AppendName(dst, c.SessionID.String())
-		sealed, err := keyfile.SealBackup(public, rand.Reader, c, m.senderDataKey)
+		sealed, err := made[i].Seal(c, m.senderDataKey)
 		if err != nil {
 			return nil, err
 		}

@@ -13,7 +13,6 @@ import (
 	"knownsender/core/keys"
 	"knownsender/core/lane"
 	"knownsender/core/policy"
-	"knownsender/core/sender"
 	"knownsender/core/signedjson"
 	"knownsender/core/store"
 	"knownsender/core/trust"

@@ -7,9 +7,9 @@ import (
 	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"io"
 	"math"
 
 	"knownsender/core/ids"
@@ -93,6 +93,16 @@ type Agreement interface {
 	// Agree gives the secret that private shares with each of publics: the list is as long and in the same order, each 32 bytes, or nil where
 	// there is none. An error means that nothing was decided.
 	Agree(ctx context.Context, private [32]byte, publics []keys.Curve25519) ([][]byte, error)
+	// Ephemeral makes count fresh keys, each with the secret it shares with public, 32 bytes, or nil where there is none. An error means that
+	// nothing was decided.
+	Ephemeral(ctx context.Context, public keys.Curve25519, count int) ([]Ephemeral, error)
+}
+
+// Ephemeral is one side of a key agreement of which the private key is gone already: what it takes to seal one session. It is secret.
+type Ephemeral struct {
+	_      [0]func() // not comparable with ==, which is not constant-time
+	Public keys.Curve25519
+	Shared []byte
 }
 
 // GoAgreement is the Agreement on the Go library. It answers before it returns.
@@ -110,6 +120,22 @@ func (GoAgreement) Agree(ctx context.Context, private [32]byte, publics []keys.C
 		secrets[i] = agree(own, publics[i])
 	}
 	return secrets, nil
+}
+
+// Ephemeral makes the keys; the only error is that of ctx, looked at between two of them.
+func (GoAgreement) Ephemeral(ctx context.Context, public keys.Curve25519, count int) ([]Ephemeral, error) {
+	made := make([]Ephemeral, count)
+	for i := range made {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		own, err := ecdh.X25519().GenerateKey(rand.Reader)
+		if err != nil {
+			panic("internal error: the system has no randomness")
+		}
+		made[i].Public, made[i].Shared = keys.Curve25519(own.PublicKey().Bytes()), agree(own, public)
+	}
+	return made, nil
 }
 
 // agree is nil when the secret is all zero, which the library refuses.
@@ -162,17 +188,10 @@ func (s *SealedSession) Open(shared []byte) ([]byte, error) {
 	return padded[:len(padded)-padding], nil
 }
 
-// SealBackup is c as a KeyBackupData object sealed for public, the public key of the backup; with key, which may be nil, the sender data of a
-// direct copy are in it. random gives the ephemeral key, 32 bytes, and its error comes back as it is. The error is else a *BackupError,
-// bad_backup_secret, when public keeps no secret.
-func SealBackup(public keys.Curve25519, random io.Reader, c *sender.Copy, key *SenderDataKey) ([]byte, error) {
-	var private [32]byte
-	defer clear(private[:])
-	if _, err := io.ReadFull(random, private[:]); err != nil {
-		return nil, err
-	}
-	ephemeral := privateKey(&private)
-	k, ok := deriveBackupKeys(agree(ephemeral, public))
+// Seal is c as a KeyBackupData object sealed for the backup that e was made for; with key, which may be nil, the sender data of a direct copy are
+// in it. e seals once: its secret is wiped. The error is a *BackupError, bad_backup_secret, when the backup's public key keeps no secret.
+func (e *Ephemeral) Seal(c *sender.Copy, key *SenderDataKey) ([]byte, error) {
+	k, ok := deriveBackupKeys(e.Shared)
 	if !ok {
 		return nil, &BackupError{Code: CodeBadBackupSecret}
 	}
@@ -192,7 +211,7 @@ func SealBackup(public keys.Curve25519, random io.Reader, c *sender.Copy, key *S
 	dst = append(signedjson.AppendName(dst, "session_data"), '{')
 	dst = append(signedjson.AppendName(dst, "ciphertext"), '"')
 	dst = append(keys.EncodeBase64(dst, payload), '"')
-	dst = appendText(dst, "ephemeral", keys.Curve25519(ephemeral.PublicKey().Bytes()).String())
+	dst = appendText(dst, "ephemeral", e.Public.String())
 	dst = appendText(dst, "mac", string(keys.EncodeBase64(nil, mac[:])))
 	return append(dst, "}}"...), nil
 }

@@ -14,7 +14,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"knownsender/core/keyfile"
 	"knownsender/core/keys"
@@ -97,7 +96,7 @@ func TestBackUpAndRestore(t *testing.T) {
 	key := newBackup(t, w)
 	for _, index := range []uint32{0, 7, testkit.LastIndex} {
 		c := w.direct(testkit.NewOutboundAt(w.kit.Random(), index))
-		row, err := keyfile.SealBackup(key.PublicKey(), w.kit.Random(), c, nil)
+		row, err := w.seal(key.PublicKey(), c, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +183,7 @@ func TestMalformedBackupEntries(t *testing.T) {
 func TestChangedBackupEntries(t *testing.T) {
 	w := newWorld(t)
 	key, other := newBackup(t, w), newBackup(t, w)
-	row, err := keyfile.SealBackup(key.PublicKey(), w.kit.Random(), w.direct(w.kit.Outbound()), nil)
+	row, err := w.seal(key.PublicKey(), w.direct(w.kit.Outbound()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +232,7 @@ func TestSecretsThatAreNone(t *testing.T) {
 	w := newWorld(t)
 	key := newBackup(t, w)
 	c := w.direct(w.kit.Outbound())
-	row, err := keyfile.SealBackup(key.PublicKey(), w.kit.Random(), c, nil)
+	row, err := w.seal(key.PublicKey(), c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,11 +249,8 @@ func TestSecretsThatAreNone(t *testing.T) {
 		if err != nil || secrets[0] != nil || len(secrets[1]) != 32 {
 			t.Errorf("%v, %v", secrets, err)
 		}
-		_, err = keyfile.SealBackup(low, w.kit.Random(), c, nil)
+		_, err = w.seal(low, c, nil)
 		refused[*keyfile.BackupError](t, err, keyfile.CodeBadBackupSecret)
-	}
-	if _, err := keyfile.SealBackup(key.PublicKey(), iotest.ErrReader(io.ErrClosedPipe), c, nil); err != io.ErrClosedPipe {
-		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -33,6 +33,15 @@ func (k BackupKey) GoString() string { return k.String() }
 // Format prints String for every verb.
 func (k BackupKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 
+// String is the same for every ephemeral key.
+func (e Ephemeral) String() string { return "keyfile.Ephemeral" + redacted }
+
+// GoString is String.
+func (e Ephemeral) GoString() string { return e.String() }
+
+// Format prints String for every verb.
+func (e Ephemeral) Format(f fmt.State, _ rune) { fmt.Fprint(f, e.String()) }
+
 // String is the same for every key.
 func (k SenderDataKey) String() string { return "keyfile.SenderDataKey" + redacted }
 

@@ -235,7 +235,7 @@ func TestSenderDataInABackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := w.direct(w.kit.Outbound())
-	row, err := keyfile.SealBackup(backup.PublicKey(), w.kit.Random(), c, key)
+	row, err := w.seal(backup.PublicKey(), c, key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package keyfile_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -136,4 +137,14 @@ func refused[E interface {
 		t.Errorf("expected %s, got %T %v", code, err, err)
 	}
 	return refusal
+}
+
+// seal seals a copy for a backup.
+func (w *world) seal(public keys.Curve25519, c *sender.Copy, key *keyfile.SenderDataKey) ([]byte, error) {
+	w.t.Helper()
+	made, err := keyfile.GoAgreement{}.Ephemeral(context.Background(), public, 1)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return made[0].Seal(c, key)
 }
