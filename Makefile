@@ -11,7 +11,7 @@ GOBUILD := go build -trimpath -buildvcs=false -ldflags="-s -w -buildid="
 # put one here that a loop over bytes runs through (keys, megolm, signedjson, jsontext, crypto, the runtime).
 COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/poll internal/bisect internal/godebug internal/reflectlite \
            net/url net/netip unique github.com/vmihailenco/... github.com/hack-pad/... github.com/syumai/... knownsender/wasm \
-           knownsender/idbstore knownsender/jsbridge/... knownsender/core knownsender/core/policy knownsender/core/store knownsender/core/trust
+           knownsender/idbstore knownsender/jsbridge/... knownsender/core knownsender/core/keyfile knownsender/core/policy knownsender/core/store knownsender/core/trust
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
