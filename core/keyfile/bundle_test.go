@@ -140,8 +140,12 @@ func TestChangedBundles(t *testing.T) {
 		_, err = keyfile.OpenBundle(d, encrypted[:i])
 		refused[*keyfile.BundleError](t, err, keyfile.CodeBadBundleHash)
 	}
-	if _, err := keyfile.OpenBundle(d, encrypted); err != nil {
-		t.Error(err)
+	if back, err := keyfile.OpenBundle(d, encrypted); err != nil || string(back) != `{"room_keys":[]}` {
+		t.Errorf("%q, %v", back, err)
+	}
+	d.Wipe()
+	if back, err := keyfile.OpenBundle(d, encrypted); err != nil || string(back) == `{"room_keys":[]}` {
+		t.Errorf("a wiped key is as good: %v", err)
 	}
 	// T49: what is too long is not even hashed.
 	_, err = keyfile.OpenBundle(d, make([]byte, keyfile.MaxBundle+1))

@@ -24,7 +24,7 @@ type Cipher interface {
 }
 
 // GoCipher is the Cipher on the Go library. It answers before it returns and cannot be stopped while it derives: natively half a million rounds
-// take about a third of a second, in WebAssembly several.
+// take a quarter of a second, in WebAssembly two seconds.
 type GoCipher struct{}
 
 // Open opens f; the only error is that of ctx.
