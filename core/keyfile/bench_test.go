@@ -72,7 +72,7 @@ func BenchmarkOpenBackupEntry(b *testing.B) {
 	w := newWorld(b)
 	key := newBackup(b, w)
 	c := w.direct(w.kit.Outbound())
-	row, err := keyfile.SealBackup(key.PublicKey(), w.kit.Random(), c, nil)
+	row, err := w.seal(key.PublicKey(), c, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func BenchmarkOpenBackupEntry(b *testing.B) {
 	})
 	b.Run("seal", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := keyfile.SealBackup(key.PublicKey(), w.kit.Random(), c, nil); err != nil {
+			if _, err := w.seal(key.PublicKey(), c, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
