@@ -9,10 +9,11 @@ SHELL := /bin/bash
 GOBUILD := go build -trimpath -buildvcs=false -ldflags="-s -w -buildid="
 # Packages that no hot call spends its time in are compiled without inlining: 58 kilobytes less after brotli, and no call measurably slower. Never
 # put one here that a loop over bytes runs through (keys, megolm, signedjson, jsontext, crypto, the runtime).
+# "web/packaging/overlay.mjs" says what of the libraries is left out.
 COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/poll internal/bisect internal/godebug internal/reflectlite \
            net/url net/netip unique github.com/vmihailenco/... github.com/hack-pad/... github.com/syumai/... knownsender/wasm \
            knownsender/idbstore knownsender/jsbridge/... knownsender/core knownsender/core/keyfile knownsender/core/policy knownsender/core/store knownsender/core/trust
-WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
+WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
 .PHONY: build test demo arch size fuzz model bench clean wasm typescript test-build debian

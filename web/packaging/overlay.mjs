@@ -1,14 +1,17 @@
-// Writes the overlay with which the wasm is built: parts of the standard library that it links and never runs give way.
+// Writes what the wasm is built with: parts of libraries that it would link and never runs give way. OUTPUT is an overlay for the standard
+// library; beside it come wasm.mod (for -modfile) and wasm.sum.
 //
 //   - net/http is web/packaging/slimhttp, whose first paragraph says why. Files are named one by one from the Go that builds, so a new Go version
 //     brings no file of its own along unseen.
 //   - crypto/ecdh is X25519 alone. What stays is the library's own source; the NIST curves' tables and start-up code are left out.
+//   - msgpack registers at start-up what it does by reflection, which core/record never asks of it. Without the registration the linker leaves
+//     that out; single values, all that record uses, are the library's own source.
 //
 //   node web/packaging/overlay.mjs OUTPUT
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 
 const output = resolve(process.argv[2]);
 const library = join(execFileSync("go", ["env", "GOROOT"], { encoding: "utf8" }).trim(), "src");
@@ -22,15 +25,35 @@ for (const file of readdirSync(http)) {
 }
 replace[join(http, "http.go")] = resolve("web/packaging/slimhttp/http.go");
 
-const ecdh = join(library, "crypto/ecdh");
-let source = readFileSync(join(ecdh, "ecdh.go"), "utf8");
-for (const [from, to] of [['\t"crypto/internal/fips140/ecdh"\n', ""], ["*ecdh.PublicKey", "*struct{}"], ["*ecdh.PrivateKey", "*struct{}"]]) {
-  if (source.split(from).length !== 2) throw new Error(`crypto/ecdh of this Go is not the one that was looked at: ${JSON.stringify(from)}`);
-  source = source.replace(from, to);
+/** A file with pieces replaced, each of which must stand in it exactly once. */
+function changed(folder, file, ...changes) {
+  let source = readFileSync(join(folder, file), "utf8");
+  for (const [from, to] of changes) {
+    if (source.split(from).length !== 2) throw new Error(`${file} is not the one that was looked at: ${JSON.stringify(from)}`);
+    source = source.replace(from, to);
+  }
+  return source;
 }
+
+const ecdh = join(library, "crypto/ecdh");
 const slim = join(dirname(output), "ecdh.go");
-writeFileSync(slim, source);
+writeFileSync(slim, changed(ecdh, "ecdh.go", ['\t"crypto/internal/fips140/ecdh"\n', ""], ["*ecdh.PublicKey", "*struct{}"], ["*ecdh.PrivateKey", "*struct{}"]));
 replace[join(ecdh, "ecdh.go")] = slim;
 replace[join(ecdh, "nist.go")] = "";
-
 writeFileSync(output, JSON.stringify({ Replace: replace }, null, 1));
+
+// Files of a module cannot be replaced by an overlay; a module can, by a go.mod of the build's own.
+const name = "github.com/vmihailenco/msgpack/v5";
+const msgpack = execFileSync("go", ["list", "-m", "-f", "{{.Dir}}", name], { encoding: "utf8" }).trim();
+const copy = join(dirname(output), "msgpack");
+rmSync(copy, { recursive: true, force: true });
+cpSync(msgpack, copy, { recursive: true });
+for (const file of ["decode_value.go", "encode_value.go", "intern.go", "time.go", "types.go"]) {
+  rmSync(join(copy, file), { force: true });
+  writeFileSync(join(copy, file), changed(msgpack, file, ["func init() {", "func _() {"]));
+}
+// The path is told in the wasm, so where it can be it is the same on every machine.
+const within = relative(".", copy);
+const path = within.startsWith("..") ? copy : `./${within}`;
+writeFileSync(join(dirname(output), "wasm.mod"), `${readFileSync("go.mod", "utf8")}\nreplace ${name} => ${path}\n`);
+copyFileSync("go.sum", join(dirname(output), "wasm.sum"));

@@ -78,7 +78,7 @@ describe("the tarball", () => {
       const out = join(project, "again.wasm");
       const overlay = join(project, "overlay.json");
       execFileSync("node", ["web/packaging/overlay.mjs", overlay], { cwd: top });
-      execFileSync("go", ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-overlay", overlay, "-o", out, "./wasm"], { cwd: folder, env: { ...process.env, GOOS: "js", GOARCH: "wasm" } });
+      execFileSync("go", ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", `-modfile=${join(project, "wasm.mod")}`, "-overlay", overlay, "-o", out, "./wasm"], { cwd: folder, env: { ...process.env, GOOS: "js", GOARCH: "wasm" } });
       return createHash("sha256").update(readFileSync(out)).digest("hex");
     };
     assert.equal(digest(copy), digest(top));
