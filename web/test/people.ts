@@ -146,14 +146,31 @@ export class Outbound {
 
   /** The session key as m.room_key shares it, from an index below 256 on. Only messages at index 0 can be made. */
   sessionKey(index = 0): string {
+    const body = this.#keyBytes(2, index);
+    return base64(Buffer.concat([body, this.#key.sign(body)]));
+  }
+
+  /** The session as a key export has it, claiming a person's device. */
+  exported(from: Person, index = 0): { [name: string]: Json } {
+    return {
+      algorithm: "m.megolm.v1.aes-sha2",
+      room_id: this.roomId,
+      sender_key: from.curve25519,
+      session_id: this.sessionId,
+      session_key: base64(this.#keyBytes(1, index)),
+      sender_claimed_keys: { ed25519: from.ed25519.public },
+      forwarding_curve25519_key_chain: [],
+    };
+  }
+
+  #keyBytes(version: number, index: number): Buffer {
     const head = Buffer.alloc(5);
-    head[0] = 2;
+    head[0] = version;
     head.writeUInt32BE(index, 1);
     // Below 256 only the last of the four parts moves.
     let part = this.#ratchet.subarray(96);
     for (let i = 0; i < index; i++) part = createHmac("sha256", part).update(Buffer.from([3])).digest();
-    const body = Buffer.concat([head, this.#ratchet.subarray(0, 96), part, this.#key.raw]);
-    return base64(Buffer.concat([body, this.#key.sign(body)]));
+    return Buffer.concat([head, this.#ratchet.subarray(0, 96), part, this.#key.raw]);
   }
 
   /** The Olm payload that shares the session. */

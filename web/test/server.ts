@@ -18,6 +18,7 @@ export const wasmPath = join(top, "web/dist/knownsender.wasm");
 const types: Record<string, string> = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
+  ".mjs": "text/javascript; charset=utf-8",
   ".json": "application/json",
   ".map": "application/json",
   ".wasm": "application/wasm",
