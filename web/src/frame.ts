@@ -150,10 +150,14 @@ export class FrameReader {
 
   /** An item that is a frame of strings. */
   texts(): string[] {
-    const inner = this.frame();
+    return this.frame().rest();
+  }
+
+  /** All items that are left, as strings. */
+  rest(): string[] {
     const texts: string[] = [];
-    while (inner.left > 0) {
-      texts.push(inner.text());
+    while (this.left > 0) {
+      texts.push(this.text());
     }
     return texts;
   }

@@ -136,6 +136,11 @@ export async function write(name: string, store: string, ...values: unknown[]): 
   });
 }
 
+/** A row as it lies in a leaf. */
+export function packed({ k, r = 1, v = "", ...columns }: { k: readonly string[]; r?: number; v?: string; waiting?: string[]; owner?: string[] }): Uint8Array {
+  return encodeFrame([k, BigInt(r), v, Object.entries(columns).flat()]);
+}
+
 /** Edits one leaf behind the bridge's back. */
 export async function editLeaf(name: string, key: IDBValidKey, edit: (leaf: { rows: unknown[] } & Record<string, unknown>) => void): Promise<void> {
   const leaf = await raw(name, (database) => done(database.transaction("copies").objectStore("copies").get(key)) as Promise<{ rows: unknown[] } & Record<string, unknown>>);
@@ -457,17 +462,21 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     const bridge = new Bridge();
     await bridge.open(name);
     await bridge.commit([["copies", ["!a"], 0n, "good"], ["copies", ["!z"], 0n, "good", ["waiting", ["@u", "k"]]]]);
+    const hi = packed({ k: ["!l"], r: 2, v: "hi" });
+    const twice = (...items: FrameItem[]): Uint8Array => encodeFrame(items);
     const damaged: unknown[] = [
-      { k: ["!b"] }, { k: ["!c"], r: 3, v: "text" }, { k: ["!d"], r: 3, v: [1, 2, 3] }, { k: ["!e"], r: "3", v: null },
-      { k: ["!f"], r: -1, v: new Uint8Array([104, 105]) }, { k: ["!g"], r: 2 ** 60, v: new ArrayBuffer(2) }, { k: ["!h"], r: 1.5, v: {} },
-      { k: "text", r: 1, v: new Uint8Array() }, { k: 7 }, { k: ["!i", 7] }, { k: ["!j", ["x"]] }, { k: ["!k\ud800"] }, { k: [] },
-      { k: ["!l"], r: 2, v: new Uint8Array([104, 105]), waiting: "@u", owner: [7] },
-      { k: ["!m"], r: 2, v: new Uint8Array([104, 105]), waiting: ["@u", 7] }];
-    // Inside the leaf of the good rows and, as no leaf at all, around it.
-    await editLeaf(name, [[]], (leaf) => leaf.rows.push(...damaged, 5, null, "text", { v: new Uint8Array(1) }));
-    await write(name, "copies", ...damaged.map((row) => (typeof row === "object" ? { ...row, v: "no leaf" } : row)));
+      // The key can be read, and what follows it cannot.
+      twice(["!b"], 1n, "", []).subarray(0, 22).slice(), twice(["!c"], 3n, "text", "entries"), twice(["!d"], "3", "hi", []), twice(["!e"], 0n, "hi", []),
+      twice(["!f"], 2n ** 63n, "hi", []), twice(["!g"], 5n, "hi", ["waiting"]), twice(["!h"], 5n, "hi", ["waiting", [], "owner", new Uint8Array([255]), "of a later version", ["x"]]),
+      // Neither can the key.
+      twice([], 1n, "hi", []), twice(["!i", new Uint8Array([255])], 1n, "hi", []), twice(["!j", new Uint8Array([0xed, 0xa0, 0x80])], 1n, "hi", []),
+      twice("!k", 1n, "hi", []), twice(["!k"], 1n, "hi"), new Uint8Array(), hi.slice(0, 10), new Uint8Array(40).fill(255), { k: ["!k"], r: 1, v: new Uint8Array() }, 5, null, "text", new ArrayBuffer(8),
+      hi, packed({ k: ["!m"], r: 2, v: "hi", waiting: ["@u"] })];
+    await editLeaf(name, [[]], (leaf) => leaf.rows.push(...damaged));
+    // What is no leaf at all lies around it.
+    await write(name, "copies", { k: 7 }, { k: "text", rows: [] }, { k: ["!i", 7], rows: [] }, { k: ["!j", ["x"]] }, { k: ["!k\ud800"] }, { k: [] }, { k: ["!b"] }, { k: ["!d"], rows: "rows" });
     const want = [
-      ["!a", "1", "good"], ["!b", "1", ""], ["!c", "3", ""], ["!d", "3", ""], ["!e", "1", ""], ["!f", "1", "hi"], ["!g", "1", ""], ["!h", "1", ""],
+      ["!a", "1", "good"], ["!b", "1", ""], ["!c", "3", "text"], ["!d", "1", ""], ["!e", "1", "hi"], ["!f", "1", "hi"], ["!g", "5", "hi"], ["!h", "5", "hi"],
       ["!l", "2", "hi"], ["!m", "2", "hi"], ["!z", "1", "good"],
     ];
     for (const limit of [1n, 2n, 3n, 100n]) {
@@ -482,10 +491,26 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     }
     // F36: columns of the wrong shape are no index entries; the rows that have good ones are found.
     same((await bridge.page("copies", { index: "waiting", prefix: ["@u"] })).map((found) => found.key), [["!z"]], "index");
-    same((await bridge.get("copies", ["!l"]))[0]?.index, {}, "columns");
+    same((await bridge.get("copies", ["!h"], ["!m"])).map(({ index }) => index), [{}, {}], "columns");
     // A damaged row can be written over, with the revision it was given out with.
-    await bridge.commit([["copies", ["!e"], 1n, "repaired"], ["copies", ["!g"], 1n, "repaired"]]);
-    same((await bridge.get("copies", ["!e"], ["!g"])).map((found) => [found.revision, found.value]), [[2n, "repaired"], [2n, "repaired"]], "repaired");
+    await bridge.commit([["copies", ["!e"], 1n, "repaired"], ["copies", ["!g"], 5n, "repaired"]]);
+    same((await bridge.get("copies", ["!e"], ["!g"])).map((found) => [found.revision, found.value]), [[2n, "repaired"], [6n, "repaired"]], "repaired");
+    // Those of other tables are objects, and judged one by one like these.
+    await bridge.commit([["meta", ["!a"], 0n, "good"], ["meta", ["!z"], 0n, "good"]]);
+    await write(name, "meta",
+      { k: ["!b"] }, { k: ["!c"], r: 3, v: "text" }, { k: ["!d"], r: 3, v: [1, 2, 3] }, { k: ["!e"], r: "3", v: null }, { k: ["!f"], r: -1, v: new Uint8Array([104, 105]) },
+      { k: ["!g"], r: 2 ** 60, v: new ArrayBuffer(2) }, { k: ["!h"], r: 1.5, v: {} },
+      { k: "text", r: 1, v: new Uint8Array() }, { k: 7 }, { k: ["!i", 7] }, { k: ["!j", ["x"]] }, { k: ["!k\ud800"] }, { k: [] });
+    for (const limit of [1n, 2n, 100n]) {
+      const got: string[][] = [];
+      for (let after: string[] = []; ; ) {
+        const page = await bridge.page("meta", { after, limit });
+        got.push(...page.map((found) => [found.key.join("/"), String(found.revision), found.value]));
+        after = [...(page.at(-1)?.key ?? [])];
+        if (BigInt(page.length) < limit) break;
+      }
+      same(got, [["!a", "1", "good"], ["!b", "1", ""], ["!c", "3", ""], ["!d", "3", ""], ["!e", "1", ""], ["!f", "1", "hi"], ["!g", "1", ""], ["!h", "1", ""], ["!z", "1", "good"]], `meta by ${limit}`);
+    }
     // Counters of the wrong shape count as nothing.
     await write(name, "counters", { k: "a", n: 5 }, { k: "b", n: 5n }, { k: "c" }, { k: ["d"], n: 1n });
     await bridge.commit([], ["a", 1n, "c", 2n]);
@@ -496,7 +521,7 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     const bridge = new Bridge();
     await bridge.open(name);
     await bridge.commit([["copies", ["!a"], 0n, "v", ["waiting", ["@u", "k"]]]]);
-    await editLeaf(name, [[]], (leaf) => delete (leaf.rows[0] as { waiting?: unknown }).waiting);
+    await editLeaf(name, [[]], (leaf) => delete leaf["waiting"]);
     same(await bridge.page("copies", { index: "waiting" }), [], "index");
     same((await bridge.page("copies"))[0]?.value, "v", "walk");
   },

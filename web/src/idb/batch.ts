@@ -6,6 +6,7 @@
 
 import { nameOf, StoreError, type Conflict } from "./errors.js";
 import { findLeaves, writeLeaf, type Follow, type Found } from "./leaves.js";
+import { revisionOfRow } from "./packed.js";
 import { ANY_REVISION, compareKeys, revisionOf, type Operation } from "./rows.js";
 import { COUNTERS, LEAVES, type StoredRow } from "./tables.js";
 import type { Transaction } from "./transaction.js";
@@ -19,8 +20,10 @@ export class BatchRun {
     private readonly conflicts: Conflict[],
   ) {}
 
-  apply({ table, key, expect, row }: Operation): void {
+  apply({ table, key, expect, put }: Operation): void {
     const store = this.transaction.raw.objectStore(table);
+    // The copy is needed: a view would be stored with all of the buffer it looks into, and the buffer is not ours to keep.
+    const row: StoredRow | undefined = put === undefined ? undefined : { k: key, r: 1, v: put.value.slice() };
     if (expect === 0n && row !== undefined) {
       this.#add(store, row, table);
       return;
@@ -80,8 +83,8 @@ export class BatchRun {
     const lies: Found[] = [];
     const compare = (found: Found, from: number, to: number): void => {
       lies.fill(found, from, to);
-      for (const { table, key, expect } of operations.slice(from, to)) {
-        const got = BigInt(revisionOf(found.leaf.find(key)));
+      for (const { table, key, frame, expect } of operations.slice(from, to)) {
+        const got = BigInt(revisionOfRow(found.leaf.find(frame)));
         if (expect !== ANY_REVISION && expect !== got) {
           this.conflicts.push({ table, key, expect, got });
         }

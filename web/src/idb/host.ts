@@ -19,9 +19,10 @@ import { Connection } from "./connection.js";
 import { storeError, StoreError, type Conflict } from "./errors.js";
 import type { IdbEvent } from "./events.js";
 import { findLeaves } from "./leaves.js";
+import { compareFrames, type KeyFrame } from "./packed.js";
 import { pageOfIndex, pageOfLeaves, pageOfRows, type PageQuery } from "./pages.js";
 import { requestPersistence } from "./persistence.js";
-import { compareKeys, missingItem, readKey, readOperation, readTable, rowItem, type Operation } from "./rows.js";
+import { missingItem, readKey, readOperations, readTable, rowItem } from "./rows.js";
 import { SCHEMA, type Schema } from "./schema.js";
 import { COUNTERS, INDEXES, LEAVES } from "./tables.js";
 
@@ -116,26 +117,29 @@ export class IdbHost {
   get(request: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return answer(request, async (reader) => {
       const table = readTable(reader);
-      const keys: string[][] = [];
+      const keys: { readonly key: string[]; readonly frame: KeyFrame; readonly at: number }[] = [];
       while (reader.left > 0) {
-        keys.push(readKey(reader));
+        const frame = reader.bytes();
+        keys.push({ key: readKey(frame), frame, at: keys.length });
       }
-      const items: FrameItem[] = keys.map(missingItem);
+      const items: FrameItem[] = keys.map(({ frame }) => missingItem(frame));
       await this.#opened().transaction([table], { mode: "readonly", durability: "default" }, (transaction) => {
         const store = transaction.raw.objectStore(table);
-        if (table === LEAVES) {
-          const places = keys.map((key, at) => ({ key, at })).sort((a, b) => compareKeys(a.key, b.key));
-          findLeaves(transaction.follow.bind(transaction), store, places.map(({ key }) => key), ({ leaf }, from, to) => {
-            for (const { key, at } of places.slice(from, to)) {
-              items[at] = leaf.item(leaf.find(key)) ?? missingItem(key);
-            }
-          });
+        const follow = transaction.follow.bind(transaction);
+        if (table !== LEAVES) {
+          for (const { key, frame, at } of keys) {
+            follow(store.get(key), (row: unknown) => {
+              items[at] = rowItem(row) ?? missingItem(frame);
+            });
+          }
           return;
         }
-        keys.forEach((key, at) => {
-          transaction.follow(store.get(key), (row: unknown) => {
-            items[at] = rowItem(row) ?? missingItem(key);
-          });
+        keys.sort((a, b) => compareFrames(a.frame, b.frame));
+        findLeaves(follow, store, keys.map(({ key }) => key), ({ leaf }, from, to) => {
+          for (const { frame, at } of keys.slice(from, to)) {
+            const row = leaf.find(frame);
+            items[at] = row === undefined ? missingItem(frame) : leaf.item(row);
+          }
         });
       });
       return items;
@@ -180,10 +184,7 @@ export class IdbHost {
       while (deltas.left > 0) {
         counters.push({ name: deltas.text(), delta: deltas.signed() });
       }
-      const operations: Operation[] = [];
-      while (reader.left > 0) {
-        operations.push(readOperation(reader.frame()));
-      }
+      const operations = readOperations(reader);
       const tables = new Set(operations.map((operation) => operation.table));
       if (tables.has(LEAVES)) {
         tables.add("quarantine"); // where the ruin of a leaf goes

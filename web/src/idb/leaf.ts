@@ -3,13 +3,26 @@
  * The leaves of a table share out its keys like the leaves of a B+ tree. A leaf's key is its upper bound: it holds the rows whose
  * keys lie above the key of the leaf before it and not above its own, so the leaf of a row is the first one at or behind the row's
  * key. The last leaf is named by LAST, which lies behind all keys. Rows keep what they had alone: key, revision, value, index
- * entries; only the object they lie in is shared. For each index the leaf has a column of its own, one entry [value, leaf's key] for
+ * entries, in the bytes that packed.ts tells of; only the object they lie in is shared. For each index the leaf has a column of its own, one entry [value, leaf's key] for
  * every value its rows have. A row that cannot be named, or lies where no look-up finds it, is a stray: nobody sees it, and it stays
  * in its leaf whatever is written.
  */
 
-import type { FrameItem } from "../frame.js";
-import { compareKeys, field, isKey, revisionOf, rowItem, type Operation } from "./rows.js";
+import { encodeFrame, type FrameItem } from "../frame.js";
+import {
+  compareRows,
+  compareToKey,
+  EntryReader,
+  isPackedRow,
+  itemOf,
+  keyOf,
+  packRow,
+  revisionOfRow,
+  type Entries,
+  type KeyFrame,
+  type PackedRow,
+} from "./packed.js";
+import { compareKeys, field, isKey, type Operation } from "./rows.js";
 import { INDEXES, LEAVES, type IndexName } from "./tables.js";
 
 /** The key of a leaf: that of a row, or LAST. */
@@ -62,65 +75,66 @@ export function entryValue(entry: unknown, leaf: LeafKey): string[] | undefined 
 }
 
 /** The object of a leaf: rows in their order, then strays, and the columns that the rows ask for. */
-export function leafObject(key: LeafKey, rows: readonly unknown[], strays: readonly unknown[] = []): StoredLeaf {
+export function leafObject(key: LeafKey, rows: readonly PackedRow[], strays: readonly unknown[] = []): StoredLeaf {
+  const columns = new Map<IndexName, Map<string, unknown>>();
+  const reader = new EntryReader(indexes);
+  let last: Entries | undefined;
+  for (const row of rows) {
+    const entries = reader.of(row);
+    for (const [index, value] of entries === last ? [] : entries.values) {
+      const column = columns.get(index) ?? new Map<string, unknown>();
+      columns.set(index, column.set(JSON.stringify(value), [value, key]));
+    }
+    last = entries;
+  }
   const object: Record<string, unknown> = { k: key, rows: strays.length === 0 ? rows : [...rows, ...strays] };
-  for (const index of indexes) {
-    const values = new Map<string, unknown[]>();
-    let last: string[] | undefined;
-    for (const row of rows) {
-      const value = field(row, index);
-      if (isKey(value) && (last === undefined || compareKeys(value, last) !== 0)) {
-        last = value;
-        values.set(JSON.stringify(value), [value, key]);
-      }
-    }
-    if (values.size > 0) {
-      object[index] = [...values.values()];
-    }
+  for (const [index, column] of columns) {
+    object[index] = [...column.values()];
   }
   return object as unknown as StoredLeaf;
 }
 
-/** A row that can be named. What else is in it may be anything. */
-export interface LeafRow {
-  readonly key: string[];
-  readonly row: unknown;
-}
-
 export class Leaf {
-  #rows: LeafRow[] = [];
+  #rows: PackedRow[] = [];
   #strays: unknown[] = [];
-  #columns = new Map<IndexName, Set<string>>();
   readonly #found: object | undefined;
+  readonly #entries = new EntryReader(indexes);
+  readonly #columns = new Map<IndexName, ReadonlySet<string>>();
+  #last: { readonly entries: Entries; readonly standing: ReadonlyMap<IndexName, string[]> } | undefined;
 
   constructor(
     readonly key: LeafKey,
     found?: object,
   ) {
     this.#found = found;
+    const bound = isLast(key) ? undefined : encodeFrame(key);
     const rows = field(found, "rows");
     let sorted = true;
     for (const row of Array.isArray(rows) ? (rows as unknown[]) : []) {
-      const rowKey = field(row, "k");
-      if (!isKey(rowKey) || compareToLeaf(rowKey, key) > 0) {
+      if (!isPackedRow(row) || (bound !== undefined && compareToKey(row, bound) > 0)) {
         this.#strays.push(row);
         continue;
       }
       const last = this.#rows.at(-1);
-      sorted &&= last === undefined || compareKeys(last.key, rowKey) < 0;
-      this.#rows.push({ key: rowKey, row });
+      sorted &&= last === undefined || compareRows(last, row) < 0;
+      this.#rows.push(row);
     }
     if (!sorted) {
-      this.#rows.sort((a, b) => compareKeys(a.key, b.key));
-      this.#rows = this.#rows.filter((row, at, all) => {
-        const before = all[at - 1];
-        const double = before !== undefined && compareKeys(before.key, row.key) === 0;
-        if (double) {
-          this.#strays.push(row.row);
-        }
-        return !double;
-      });
+      this.#sort();
     }
+  }
+
+  #sort(): void {
+    const rows: PackedRow[] = [];
+    for (const row of this.#rows.sort(compareRows)) {
+      const last = rows.at(-1);
+      if (last !== undefined && compareRows(last, row) === 0) {
+        this.#strays.push(row);
+      } else {
+        rows.push(row);
+      }
+    }
+    this.#rows = rows;
   }
 
   /** Reads an object of the store. Undefined when it is no leaf: it has no key that a leaf can have, or no rows. */
@@ -130,7 +144,7 @@ export class Leaf {
   }
 
   /** The rows in the order of their keys. */
-  get rows(): readonly LeafRow[] {
+  get rows(): readonly PackedRow[] {
     return this.#rows;
   }
 
@@ -143,39 +157,42 @@ export class Leaf {
   }
 
   /** The row of a key, undefined when there is none. */
-  find(key: readonly string[]): unknown {
+  find(key: KeyFrame): PackedRow | undefined {
     let low = 0;
     for (let high = this.#rows.length; low < high; ) {
       const middle = (low + high) >>> 1;
-      if (compareKeys(this.#rows[middle]?.key ?? [], key) < 0) {
+      if (compareToKey(this.#rows[middle] as PackedRow, key) < 0) {
         low = middle + 1;
       } else {
         high = middle;
       }
     }
     const row = this.#rows[low];
-    return row !== undefined && compareKeys(row.key, key) === 0 ? row.row : undefined;
+    return row !== undefined && compareToKey(row, key) === 0 ? row : undefined;
+  }
+
+  /** The index entries of a row, whether or not they stand. */
+  entries(row: PackedRow): Entries {
+    return this.#entries.of(row);
   }
 
   /**
-   * A row as a frame item. An index entry counts when the leaf's column has it as well: a row that its index would not find must
-   * not look like one that it does.
+   * A row as a frame item. An index entry stands when the leaf's column has it as well: a row that its index would not find must not
+   * look like one that it does.
    */
-  item(row: unknown): FrameItem | undefined {
-    return rowItem(row, indexes, (index, value) => this.#column(index).has(JSON.stringify(value)));
+  item(row: PackedRow): FrameItem {
+    const entries = this.#entries.of(row);
+    if (this.#last?.entries !== entries) {
+      this.#last = { entries, standing: new Map([...entries.values].filter(([index, value]) => this.#column(index).has(JSON.stringify(value)))) };
+    }
+    return itemOf(row, entries, this.#last.standing);
   }
 
-  #column(index: IndexName): Set<string> {
+  #column(index: IndexName): ReadonlySet<string> {
     let column = this.#columns.get(index);
     if (column === undefined) {
-      column = new Set();
       const entries = field(this.#found, index);
-      for (const entry of Array.isArray(entries) ? (entries as unknown[]) : []) {
-        const value = entryValue(entry, this.key);
-        if (value !== undefined) {
-          column.add(JSON.stringify(value));
-        }
-      }
+      column = new Set((Array.isArray(entries) ? (entries as unknown[]) : []).map((entry) => JSON.stringify(entryValue(entry, this.key))));
       this.#columns.set(index, column);
     }
     return column;
@@ -183,28 +200,25 @@ export class Leaf {
 
   /** Applies operations on keys of this leaf, in ascending order. Says whether anything is to be written. */
   apply(operations: readonly Operation[]): boolean {
-    const merged: LeafRow[] = [];
+    const merged: PackedRow[] = [];
     let changed = false;
     let at = 0;
-    for (const { key, row } of operations) {
+    for (const { frame, put } of operations) {
       let old = this.#rows[at];
-      for (; old !== undefined && compareKeys(old.key, key) < 0; old = this.#rows[++at]) {
+      let order = -1;
+      for (; old !== undefined && (order = compareToKey(old, frame)) < 0; old = this.#rows[++at]) {
         merged.push(old);
       }
-      const there = old !== undefined && compareKeys(old.key, key) === 0;
+      const there = old !== undefined && order === 0;
       if (there) {
         at++;
       }
-      if (row !== undefined) {
-        row.r = (there ? revisionOf(old?.row) : 0) + 1;
-        merged.push({ key, row });
+      if (put !== undefined) {
+        merged.push(packRow(frame, revisionOfRow(there ? old : undefined) + 1, put.value, put.entries));
       }
-      changed ||= there || row !== undefined;
+      changed ||= there || put !== undefined;
     }
-    while (at < this.#rows.length) {
-      merged.push(this.#rows[at++] as LeafRow);
-    }
-    this.#rows = merged;
+    this.#rows = merged.concat(this.#rows.slice(at));
     return changed;
   }
 
@@ -213,17 +227,19 @@ export class Leaf {
    * `before` is the leaf before this one, when it is known to lie among our rows: those up to it are not ours.
    */
   objects(before?: LeafKey): StoredLeaf[] {
-    const ours = before === undefined ? this.#rows : this.#rows.filter(({ key }) => compareToLeaf(key, before) > 0);
-    const strays = before === undefined ? this.#strays : [...this.#strays, ...this.#rows.filter((row) => !ours.includes(row)).map(({ row }) => row)];
+    const below = before === undefined || isLast(before) ? undefined : encodeFrame(before);
+    const first = below === undefined ? 0 : this.#rows.findIndex((row) => compareToKey(row, below) > 0);
+    const ours = first < 0 ? [] : this.#rows.slice(first);
+    const strays = [...this.#strays, ...this.#rows.slice(0, first < 0 ? undefined : first)];
     const count = ours.length > MAX_ROWS ? Math.ceil(ours.length / GOOD_ROWS) : 1;
     const pieces: StoredLeaf[] = [];
-    for (let piece = 0; piece < count; piece++) {
-      const rows = ours.slice(Math.floor((piece * ours.length) / count), Math.floor(((piece + 1) * ours.length) / count));
-      const top = piece === count - 1;
-      const object = leafObject(top ? this.key : (rows.at(-1)?.key ?? this.key), rows.map(({ row }) => row), top ? strays : []);
-      // What a later version has added to the leaf stays with it.
-      pieces.push(top && this.#found !== undefined ? { ...without(this.#found), ...object } : object);
+    for (let piece = 1; piece < count; piece++) {
+      const rows = ours.slice(Math.floor(((piece - 1) * ours.length) / count), Math.floor((piece * ours.length) / count));
+      pieces.push(leafObject(keyOf(rows.at(-1) as PackedRow), rows));
     }
+    const top = leafObject(this.key, ours.slice(Math.floor(((count - 1) * ours.length) / count)), strays);
+    // What a later version has added to the leaf stays with it.
+    pieces.push(this.#found === undefined ? top : { ...without(this.#found), ...top });
     return pieces;
   }
 }

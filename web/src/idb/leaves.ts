@@ -6,6 +6,7 @@
  */
 
 import { compareToLeaf, isLeafKey, LAST, Leaf, leafName, type LeafKey } from "./leaf.js";
+import { keyOf } from "./packed.js";
 import { LEAVES, randomName } from "./tables.js";
 
 /** What lies among the leaves and is none. Its key may be one that a leaf can have. */
@@ -93,13 +94,13 @@ export function writeLeaf(follow: Follow, store: IDBObjectStore, quarantine: IDB
       follow(store.put(object));
     }
   };
-  const first = leaf.rows[0];
+  const [first] = leaf.rows;
   if (!leaf.full || first === undefined) {
     put();
     return;
   }
   // Pieces are named after rows, and must not take the place of what lies there: of a leaf that reaches into ours, or of a ruin.
-  follow(store.getAll(IDBKeyRange.bound(first.key, leaf.key, false, true)), (between: Ruin[]) => {
+  follow(store.getAll(IDBKeyRange.bound(keyOf(first), leaf.key, false, true)), (between: Ruin[]) => {
     let before: LeafKey | undefined;
     for (const object of between) {
       if (Leaf.of(object) !== undefined) {

@@ -1,12 +1,14 @@
 /*
  * The step to leaves: the rows of `copies`, objects of their own until version 199, are packed in the order of their keys, some at a
  * time, so that the memory this takes does not grow with the table. All of it is one upgrade transaction: a tab that dies on the way
- * leaves the old table as it was. Rows keep all that is in them; those without a usable key go along as strays.
+ * leaves the old table as it was. What a packed row cannot hold as it is, because it was damaged, is set aside whole.
  */
 
+import { encodeFrame } from "../frame.js";
 import { GOOD_ROWS, LAST, leafObject, type LeafKey } from "./leaf.js";
-import { field, isKey } from "./rows.js";
-import { LEAVES } from "./tables.js";
+import { keyOf, packRow, type PackedRow } from "./packed.js";
+import { field, isKey, revisionOf } from "./rows.js";
+import { LEAVES, randomName } from "./tables.js";
 import { Transaction } from "./transaction.js";
 
 /** So many rows are in memory at once. */
@@ -20,27 +22,39 @@ export function packCopies(database: IDBDatabase, transaction: IDBTransaction): 
     leaves.createIndex(index, index, { multiEntry: true });
   }
   const upgrade = new Transaction(transaction);
-  let rows: unknown[] = [];
-  let strays: unknown[] = [];
+  let rows: PackedRow[] = [];
   const write = (key: LeafKey, count: number): void => {
-    upgrade.follow(leaves.put(leafObject(key, rows.slice(0, count), strays)));
+    upgrade.follow(leaves.put(leafObject(key, rows.slice(0, count))));
     rows = rows.slice(count);
-    strays = [];
+  };
+  const setAside = (row: unknown): void => {
+    upgrade.follow(transaction.objectStore("quarantine").add({ k: [LEAVES, "row", randomName()], r: 1, v: new Uint8Array(0), found: row }));
   };
   const next = (range: IDBKeyRange | undefined): void => {
     upgrade.follow(old.getAll(range, AT_ONCE), (found: unknown[]) => {
       for (const row of found) {
-        (isKey(field(row, "k")) ? rows : strays).push(row);
+        const key = field(row, "k");
+        const value = field(row, "v");
+        const columns = ["waiting", "owner", "due"].flatMap((index) => {
+          const column = field(row, index);
+          return isKey(column) ? [index, column] : [];
+        });
+        if (!isKey(key) || !(value instanceof Uint8Array)) {
+          setAside(row);
+        }
+        if (isKey(key)) {
+          rows.push(packRow(encodeFrame(key), revisionOf(row), value instanceof Uint8Array ? value : new Uint8Array(0), encodeFrame(columns)));
+        }
+      }
+      for (let last = rows[GOOD_ROWS - 1]; last !== undefined && rows.length > GOOD_ROWS; last = rows[GOOD_ROWS - 1]) {
+        write(keyOf(last), GOOD_ROWS);
       }
       const end = found.at(-1);
-      while (rows.length > GOOD_ROWS) {
-        write(field(rows[GOOD_ROWS - 1], "k") as string[], GOOD_ROWS);
-      }
       if (end !== undefined && found.length === AT_ONCE) {
         next(IDBKeyRange.lowerBound(field(end, "k"), true));
         return;
       }
-      if (rows.length > 0 || strays.length > 0) {
+      if (rows.length > 0) {
         write(LAST, rows.length);
       }
       database.deleteObjectStore(old.name);

@@ -4,11 +4,12 @@
  * strictly ascending order whatever lies in the database: a cursor that goes back would never come to an end.
  */
 
-import type { FrameItem } from "../frame.js";
+import { encodeFrame, type FrameItem } from "../frame.js";
 import { entryValue, GOOD_ROWS, isLast, isLeafKey, Leaf } from "./leaf.js";
+import type { Follow } from "./leaves.js";
+import { beginsWith, compareFrames, compareToKey, keyFrame, type Entries, type KeyFrame } from "./packed.js";
 import { compareKeys, hasPrefix, isKey, rowItem } from "./rows.js";
 import type { IndexName } from "./tables.js";
-import type { Follow } from "./leaves.js";
 
 /** What a page is asked for: rows whose key, or value in the index, begins with `prefix`, behind a position. */
 export interface PageQuery {
@@ -55,7 +56,8 @@ export function pageOfRows(follow: Follow, store: IDBObjectStore, { prefix, afte
 
 /** A page of leaves in the order of keys. */
 export function pageOfLeaves(follow: Follow, store: IDBObjectStore, { prefix, afterKey, limit }: PageQuery, items: FrameItem[]): void {
-  let last: string[] | undefined = afterKey.length > 0 ? afterKey : undefined;
+  const begin = encodeFrame(prefix);
+  let last: KeyFrame | undefined = afterKey.length > 0 ? encodeFrame(afterKey) : undefined;
   const next = (range: IDBKeyRange, count: number): void => {
     follow(store.getAll(range, count), (objects: unknown[]) => {
       for (const object of objects) {
@@ -63,25 +65,23 @@ export function pageOfLeaves(follow: Follow, store: IDBObjectStore, { prefix, af
         if (leaf === undefined) {
           continue;
         }
-        for (const { key, row } of leaf.rows) {
-          if ((last !== undefined && compareKeys(key, last) <= 0) || !hasPrefix(key, prefix)) {
+        for (const row of leaf.rows) {
+          if ((last !== undefined && compareToKey(row, last) <= 0) || !beginsWith(row, begin)) {
             continue;
           }
-          const item = leaf.item(row);
           if (items.length === limit) {
             return;
           }
-          if (item !== undefined) {
-            items.push(item);
-          }
-          last = key;
+          items.push(leaf.item(row));
+          last = keyFrame(row);
         }
         const bound = leaf.key;
         if (isLast(bound) || items.length === limit || (compareKeys(bound, prefix) > 0 && !hasPrefix(bound, prefix))) {
           return;
         }
-        if (last === undefined || compareKeys(last, bound) < 0) {
-          last = bound; // A row below this leaf's bound that lies in a later leaf is a stray there.
+        const passed = encodeFrame(bound);
+        if (last === undefined || compareFrames(last, passed) < 0) {
+          last = passed; // A row below this leaf's bound that lies in a later leaf is a stray there.
         }
       }
       const end = objects.at(-1) as { readonly k: IDBValidKey } | undefined;
@@ -91,7 +91,7 @@ export function pageOfLeaves(follow: Follow, store: IDBObjectStore, { prefix, af
     });
   };
   if (limit > 0) {
-    const from = last !== undefined && compareKeys(last, prefix) > 0 ? last : prefix;
+    const from = compareKeys(afterKey, prefix) > 0 ? afterKey : prefix;
     // Of a whole table as many leaves are read as the rows will fill; what begins with a prefix is mostly little, and may end soon.
     next(IDBKeyRange.lowerBound(from), prefix.length === 0 ? leavesFor(limit) : Math.min(2, leavesFor(limit)));
   }
@@ -110,7 +110,7 @@ export function pageOfIndex(
 ): void {
   const order = entryOrder(cmp);
   const end: IDBValidKey = [[...prefix, []]];
-  let last: { readonly value: string[]; readonly key: string[] } | undefined = afterKey.length > 0 ? { value: afterValue, key: afterKey } : undefined;
+  let last: { readonly value: string[]; readonly key: KeyFrame } | undefined = afterKey.length > 0 ? { value: afterValue, key: encodeFrame(afterKey) } : undefined;
   let place: { readonly entry: IDBValidKey; readonly key: IDBValidKey } | undefined;
   const next = (from: IDBValidKey, open: boolean, count: number): void => {
     const range = order.compare(from, end) < 0 ? IDBKeyRange.bound(from, end, open, true) : undefined;
@@ -141,19 +141,22 @@ export function pageOfIndex(
         if (behind !== undefined && compareKeys(value, behind.value) < 0) {
           continue;
         }
-        for (const { key: rowKey, row } of leaf.rows) {
-          const column = (row as Record<string, unknown>)[index];
-          if (!isKey(column) || compareKeys(column, value) !== 0 || (behind !== undefined && compareKeys(rowKey, behind.key) <= 0)) {
+        let entries: Entries | undefined;
+        let here = false;
+        for (const row of leaf.rows) {
+          if (entries !== leaf.entries(row)) {
+            entries = leaf.entries(row);
+            const own = entries.values.get(index);
+            here = own !== undefined && compareKeys(own, value) === 0;
+          }
+          if (!here || (behind !== undefined && compareToKey(row, behind.key) <= 0)) {
             continue;
           }
           if (items.length === limit) {
             return;
           }
-          const item = leaf.item(row);
-          if (item !== undefined) {
-            items.push(item);
-          }
-          last = { value, key: rowKey };
+          items.push(leaf.item(row));
+          last = { value, key: keyFrame(row) };
         }
       }
       if (objects.length < count || place === undefined || items.length === limit) {
@@ -173,7 +176,7 @@ export function pageOfIndex(
   if (limit > 0) {
     const first: IDBValidKey = [prefix];
     // The leaf that holds the row before the page has that row's key or a greater one.
-    const after: IDBValidKey | undefined = last === undefined ? undefined : [last.value, last.key];
+    const after: IDBValidKey | undefined = afterKey.length === 0 ? undefined : [afterValue, afterKey];
     next(after !== undefined && order.compare(after, first) > 0 ? after : first, false, leavesFor(limit));
   }
 }

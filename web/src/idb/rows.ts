@@ -4,19 +4,22 @@
  * empty value when its value is not bytes, so that its reader can set it aside. One bad row never hides the others.
  */
 
-import type { FrameItem, FrameReader } from "../frame.js";
+import { FrameReader, type FrameItem } from "../frame.js";
 import { StoreError } from "./errors.js";
-import { INDEXES, TABLES, type IndexName, type StoredRow } from "./tables.js";
+import { EntryReader, type KeyFrame } from "./packed.js";
+import { INDEXES, TABLES } from "./tables.js";
 
 /** A demand that any revision meets, none included. */
 export const ANY_REVISION = 0xffff_ffff_ffff_ffffn;
 
-/** One operation of a batch: a put, or a delete when `row` is undefined. */
+/** One operation of a batch: a put of a value and index entries (a frame), or a delete when `put` is undefined. */
 export interface Operation {
   readonly table: string;
   readonly key: string[];
+  /** The key as the frame it came in. */
+  readonly frame: KeyFrame;
   readonly expect: bigint;
-  readonly row: StoredRow | undefined;
+  readonly put: { readonly value: Uint8Array; readonly entries: Uint8Array } | undefined;
 }
 
 /** Reads the name of a table. */
@@ -29,36 +32,40 @@ export function readTable(reader: FrameReader): string {
 }
 
 /** Reads the key of a row: strings, at least one. */
-export function readKey(reader: FrameReader): string[] {
-  const key = reader.texts();
+export function readKey(frame: KeyFrame): string[] {
+  const key = new FrameReader(frame).rest();
   if (key.length === 0) {
     throw new StoreError("bad_request", "A key has at least one part.");
   }
   return key;
 }
 
-/** Reads one operation: table, key, expected revision, "put" or "delete", value, index entries (name, value, name, value). */
-export function readOperation(reader: FrameReader): Operation {
-  const table = readTable(reader);
-  const key = readKey(reader);
-  const expect = reader.unsigned();
-  const verb = reader.text();
-  // The copy is needed: a view would be stored with all of the buffer it looks into, and the buffer is not ours to keep.
-  const row: StoredRow = { k: key, r: 1, v: reader.bytes().slice() };
-  const entries = reader.frame();
-  reader.end();
-  while (entries.left > 0) {
-    const name = entries.text();
-    const index = INDEXES[table]?.find((known) => known === name);
-    if (index === undefined) {
+/**
+ * Reads the operations of a request: table, key, expected revision, "put" or "delete", value, index entries (name, value, name,
+ * value). What they hold are views into the request.
+ */
+export function readOperations(reader: FrameReader): Operation[] {
+  const operations: Operation[] = [];
+  const entryReaders = new Map(TABLES.map((table) => [table as string, new EntryReader(INDEXES[table] ?? [])]));
+  while (reader.left > 0) {
+    const operation = reader.frame();
+    const table = readTable(operation);
+    const frame = operation.bytes();
+    const key = readKey(frame);
+    const expect = operation.unsigned();
+    const verb = operation.text();
+    const value = operation.bytes();
+    const entries = operation.bytes();
+    operation.end();
+    if (entryReaders.get(table)?.read(entries).whole !== true) {
       throw new StoreError("bad_request", "There is no such index.");
     }
-    row[index] = readKey(entries);
+    if (verb !== "put" && verb !== "delete") {
+      throw new StoreError("bad_request", "An operation is a put or a delete.");
+    }
+    operations.push({ table, key, frame, expect, put: verb === "put" ? { value, entries } : undefined });
   }
-  if (verb !== "put" && verb !== "delete") {
-    throw new StoreError("bad_request", "An operation is a put or a delete.");
-  }
-  return { table, key, expect, row: verb === "put" ? row : undefined };
+  return operations;
 }
 
 /** Whether a value from the database is a key as ours are: strings, at least one. */
@@ -97,27 +104,17 @@ export function revisionOf(row: unknown): number {
   return typeof revision === "number" && Number.isSafeInteger(revision) && revision > 0 ? revision : 1;
 }
 
-/**
- * A stored row as a frame item: key, revision, value, index entries. Undefined when the row has no usable key. Of its columns those
- * are entries that `stands` confirms.
- */
-export function rowItem(row: unknown, indexes: readonly IndexName[] = [], stands?: (index: IndexName, value: string[]) => boolean): FrameItem | undefined {
+/** A stored row as a frame item: key, revision, value, no index entries. Undefined when the row has no usable key. */
+export function rowItem(row: unknown): FrameItem | undefined {
   const key = field(row, "k");
   if (!isKey(key)) {
     return undefined;
   }
   const value = field(row, "v");
-  const entries: FrameItem[] = [];
-  for (const index of indexes) {
-    const column = field(row, index);
-    if (isKey(column) && stands?.(index, column) === true) {
-      entries.push(index, column);
-    }
-  }
-  return [key, BigInt(revisionOf(row)), value instanceof Uint8Array ? value : new Uint8Array(0), entries];
+  return [key, BigInt(revisionOf(row)), value instanceof Uint8Array ? value : new Uint8Array(0), []];
 }
 
 /** The item of a row that is not there. */
-export function missingItem(key: readonly string[]): FrameItem {
+export function missingItem(key: KeyFrame): FrameItem {
   return [key, 0n, new Uint8Array(0), []];
 }

@@ -23,15 +23,11 @@ export const SYSTEM = "system";
 /** The row of SYSTEM that names this very database: a deleted one that was made again has another value. */
 export const GENERATION = "generation";
 
-/** A row as it lies in an object store, or in a leaf. Columns are arrays of strings, so no two ids are ever joined. */
+/** A row that is an object of its own. Keys are arrays of strings, so no two ids are ever joined. */
 export interface StoredRow {
   k: string[];
   r: number;
   v: Uint8Array<ArrayBuffer>;
-  waiting?: string[];
-  owner?: string[];
-  due?: string[];
-  backup?: string[];
 }
 
 /** A name that nobody else thinks of. */
