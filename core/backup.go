@@ -7,6 +7,7 @@ import (
 
 	"knownsender/core/keyfile"
 	"knownsender/core/keys"
+	"knownsender/core/megolm"
 	"knownsender/core/record"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
@@ -68,6 +69,8 @@ func (m *Machine) EnableBackup(ctx context.Context, to Backup) error {
 	if m.closed {
 		return errClosed()
 	}
+	m.backing.enter()
+	defer m.backing.leave()
 	return m.useBackup(ctx, to)
 }
 
@@ -78,22 +81,22 @@ func (m *Machine) DisableBackup(ctx context.Context) error {
 	if m.closed {
 		return errClosed()
 	}
+	m.backing.enter()
+	defer m.backing.leave()
 	m.uploads = nil
 	return m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: record.MetaKey(backupMeta), Expect: store.AnyRev}}})
 }
 
-// adoptBackup says whether keys that come from that version are in the backup in use. Where none is, it becomes that one, without a key: should it
-// be enabled later, what came from it need not go there again.
-func (m *Machine) adoptBackup(ctx context.Context, version string) (bool, error) {
+// adoptBackup is for keys that come from a backup of that version. Where none is in use, it becomes that one, without a key: should it be
+// enabled later, what came from it need not go there again.
+func (m *Machine) adoptBackup(ctx context.Context, version string) error {
+	m.backing.enter()
+	defer m.backing.leave()
 	backup, _, err := m.backup(ctx)
-	if err != nil {
-		return false, err
+	if err != nil || backup.Version != "" {
+		return err
 	}
-	if backup.Version == "" {
-		backup.Version = version
-		err = m.useBackup(ctx, backup)
-	}
-	return backup.Version == version, err
+	return m.useBackup(ctx, Backup{Version: version})
 }
 
 func (m *Machine) useBackup(ctx context.Context, to Backup) error {
@@ -132,23 +135,35 @@ func (m *Machine) backup(ctx context.Context) (Backup, uint64, error) {
 	return b, rows[0].Rev, nil
 }
 
-// forgetBackedUp marks all copies as not in the backup. It walks all of them, once for each version.
+// forgetBackedUp marks all copies as not in the backup. It walks all of them, once for each version; and once more while marks are left, for a
+// mark comes back where another tab writes the copy at the same time.
 func (m *Machine) forgetBackedUp(ctx context.Context) error {
+	for {
+		forgotten, err := m.forgetAllBackedUp(ctx)
+		if err != nil || forgotten == 0 {
+			return err
+		}
+		counters, err := m.store.Counters(ctx)
+		if err != nil || counters[counterBackedUp] == 0 {
+			return err
+		}
+	}
+}
+
+func (m *Machine) forgetAllBackedUp(ctx context.Context) (forgotten int, err error) {
 	for query := (store.Query{Table: store.Copies, Limit: judgePage}); ; {
 		rows, err := m.store.Page(ctx, query)
 		if err != nil {
-			return err
+			return forgotten, err
 		}
 		for i := range rows {
 			if there := m.take(&rows[i]); there != nil && !there.gone && there.copy.BackedUp {
 				m.markBackedUp(there, false)
+				forgotten++
 			}
 		}
-		if err := m.flush(ctx); err != nil {
-			return err
-		}
-		if len(rows) < judgePage {
-			return nil
+		if err := m.write(ctx); err != nil || len(rows) < judgePage {
+			return forgotten, err
 		}
 		query = query.Next(&rows[len(rows)-1])
 	}
@@ -222,55 +237,59 @@ func (m *Machine) BackupRoomKeys(ctx context.Context) (*BackupRequest, error) {
 
 // notBackedUp lists for the next sessions what goes into the backup, and all copies that are done with then.
 func (m *Machine) notBackedUp(ctx context.Context) (chosen, marked []*sender.Copy, err error) {
-	query := store.Query{Table: store.Copies, Index: store.IndexBackup, Limit: backupSessions}
-	rows, err := m.store.Page(ctx, query)
-	if err != nil {
-		return nil, nil, err
-	}
 	var last sessionName
-	for i := range rows {
-		there := m.take(&rows[i])
-		if there == nil {
-			if err := m.unindex(ctx, &rows[i]); err != nil {
-				return nil, nil, err
-			}
-			continue
-		}
-		name := nameOf(there.copy.CopyKey)
-		if name == last {
-			continue
-		}
-		last = name
-		in, _, err := m.load(ctx, name)
+	// Of a page there may be nothing to upload: rows that cannot be read.
+	for query := (store.Query{Table: store.Copies, Index: store.IndexBackup, Limit: backupSessions}); len(chosen) == 0; {
+		rows, err := m.store.Page(ctx, query)
 		if err != nil {
 			return nil, nil, err
 		}
-		all := in.all()
-		if best := backedUpAs(all); best != nil {
-			chosen = append(chosen, best)
+		for i := range rows {
+			there := m.take(&rows[i])
+			if there == nil {
+				if err := m.unindex(ctx, &rows[i]); err != nil {
+					return nil, nil, err
+				}
+				continue
+			}
+			name := nameOf(there.copy.CopyKey)
+			if name == last {
+				continue
+			}
+			last = name
+			in, _, err := m.load(ctx, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			all := slices.DeleteFunc(in.all(), func(c *sender.Copy) bool { return c.Suspended })
+			if len(all) > 0 {
+				chosen, marked = append(chosen, backedUpAs(all)), append(marked, all...)
+			}
 		}
-		marked = append(marked, all...)
+		if len(rows) < backupSessions {
+			break
+		}
+		query = query.Next(&rows[len(rows)-1])
 	}
 	return chosen, marked, nil
 }
 
-// backedUpAs is the copy that stands for its session in the backup, which has room for one: of the best known device, as it is exported.
+// backedUpAs is what stands for a session in the backup, which has room for one: the best known copy, with the earliest ratchet there is of that
+// session. Of claimed copies none is known better, and it is the earliest.
 func backedUpAs(all []*sender.Copy) *sender.Copy {
-	for _, c := range all { // best known first, direct before claimed
-		if c.Provenance == sender.Claimed {
-			return c
+	best := all[0] // direct before claimed
+	earliest := best.Session
+	for _, c := range all[1:] {
+		if c.Session.FirstKnownIndex() >= earliest.FirstKnownIndex() {
+			continue
 		}
-		var claimed *sender.Copy
-		for _, other := range all {
-			if other.Provenance == sender.Claimed && other.SenderKey == c.SenderKey {
-				claimed = other
-			}
-		}
-		if out := exported(c, claimed); out != nil {
-			return out
+		if best.Provenance == sender.Claimed {
+			best, earliest = c, c.Session
+		} else if c.Session.Compare(best.Session) != megolm.Unconnected {
+			earliest = c.Session
 		}
 	}
-	return nil
+	return withSession(best, earliest)
 }
 
 // backupBody is {"rooms": {room: {"sessions": {session: KeyBackupData}}}}. Sessions of one room lie together.
@@ -294,33 +313,40 @@ func (m *Machine) backupBody(chosen []*sender.Copy, made []keyfile.Ephemeral) ([
 }
 
 // MarkBackedUp says that the server has taken an upload. A copy that has become better meanwhile is not marked. Errors: *RequestError for an id
-// that names none, and those of the store.
+// that names none, and those of the store; after one of those it can be said again.
 func (m *Machine) MarkBackedUp(ctx context.Context, id string) error {
 	m.turn.Lock()
 	defer m.leave()
 	if m.closed {
 		return errClosed()
 	}
+	m.backing.enter()
+	defer m.backing.leave()
 	at := slices.IndexFunc(m.uploads, func(u upload) bool { return u.id == id })
 	if at < 0 {
 		return &RequestError{ID: id}
 	}
 	done := m.uploads[at]
-	m.uploads = slices.Delete(m.uploads, at, at+1)
 	backup, _, err := m.backup(ctx)
-	if err != nil || backup.Version != done.version {
-		return err // it went into a backup that is no longer the one in use
+	if err != nil {
+		return err
 	}
-	for _, c := range done.copies {
-		there, err := m.find(ctx, c.CopyKey)
-		if err != nil {
+	if backup.Version == done.version { // otherwise it went into a backup that is no longer the one in use
+		for _, c := range done.copies {
+			there, err := m.find(ctx, c.CopyKey)
+			if err != nil {
+				return err
+			}
+			if there != nil && there.copy.Session.FirstKnownIndex() == c.Session.FirstKnownIndex() {
+				m.markBackedUp(there, true)
+			}
+		}
+		if err := m.write(ctx); err != nil {
 			return err
 		}
-		if there != nil && there.copy.Session.FirstKnownIndex() == c.Session.FirstKnownIndex() {
-			m.markBackedUp(there, true)
-		}
 	}
-	return m.flush(ctx)
+	m.uploads = slices.DeleteFunc(m.uploads, func(u upload) bool { return u.id == id })
+	return nil
 }
 
 // find returns a copy that is kept, from memory or from the store; nil when there is none any more.

@@ -2,10 +2,13 @@ package core
 
 import (
 	"context"
+	"slices"
 
 	"knownsender/core/ids"
 	"knownsender/core/keyfile"
+	"knownsender/core/record"
 	"knownsender/core/sender"
+	"knownsender/core/store"
 )
 
 // BundleResult is what became of a history bundle.
@@ -13,7 +16,7 @@ type BundleResult struct {
 	ImportCounts
 	RoomID    ids.RoomID
 	Forwarder sender.Forwarder
-	Withheld  int                   // notices that were kept
+	Withheld  int                   // notices that were kept: of sessions of which there was none yet
 	Faults    []keyfile.BundleFault // what was passed over, other rooms' keys among it
 	Failures  []ImportFailure       // keys that contradict what is kept; positions among those that were read
 }
@@ -23,6 +26,9 @@ type BundleResult struct {
 func (m *Machine) BundleDescriptor(event sender.DecryptedOlmEvent) (*keyfile.BundleDescriptor, error) {
 	m.turn.Lock()
 	defer m.leave()
+	if m.closed {
+		return nil, errClosed()
+	}
 	handover, err := m.finder.PrepareBundle(m.trust, event)
 	if err != nil {
 		return nil, err
@@ -64,35 +70,53 @@ func (m *Machine) ReceiveRoomKeyBundle(ctx context.Context, event sender.Decrypt
 	if err != nil {
 		return nil, err
 	}
-	result := &BundleResult{RoomID: descriptor.RoomID, Forwarder: by, Faults: bundle.Faults, Withheld: len(bundle.Withheld)}
-	for i := range bundle.Withheld {
-		m.noteBundleWithheld(&bundle.Withheld[i], by.Data.UserID)
+	result := &BundleResult{RoomID: descriptor.RoomID, Forwarder: by, Faults: bundle.Faults}
+	if result.Withheld, err = m.noteBundleWithheld(ctx, bundle.Withheld, by.Data.UserID); err != nil {
+		return nil, err
 	}
-	counting := Import{machine: m, ImportResult: ImportResult{Rooms: map[ids.RoomID]*ImportCounts{}}}
+	counting := m.newImport(ImportOptions{})
 	for position, entry := range bundle.Entries {
 		c := m.claimed(entry)
 		c.Forwarder = &by
-		counting.chunk = append(counting.chunk, importing{position: position, copy: c})
-		if len(counting.chunk) == importChunk {
-			if err := counting.store(ctx); err != nil {
-				return nil, err
-			}
+		if err := counting.add(ctx, importing{position: position, copy: c}); err != nil {
+			return nil, err
 		}
 	}
 	if err := counting.store(ctx); err != nil {
 		return nil, err
 	}
 	result.ImportCounts, result.Failures = counting.ImportCounts, counting.Failures
-	return result, m.flush(ctx)
+	return result, nil
 }
 
-// noteBundleWithheld keeps a notice of a bundle, in the name of whoever sent the bundle.
-func (m *Machine) noteBundleWithheld(w *keyfile.Withheld, by ids.UserID) {
-	in := m.shelf.session(sessionName{w.RoomID, w.SessionID})
-	if in.withheld == nil {
-		in.withheld = &withheldNotice{Withheld: Withheld{
-			RoomID: w.RoomID, SessionID: w.SessionID, Sender: by, SenderKey: w.SenderKey, Code: w.Code, Reason: w.Reason,
-		}}
-		m.shelf.queue(in)
+// noteBundleWithheld keeps notices of a bundle, in the name of whoever sent the bundle, and says how many. One that is here already is from
+// somebody nearer to the key, and stays.
+func (m *Machine) noteBundleWithheld(ctx context.Context, notices []keyfile.Withheld, by ids.UserID) (kept int, err error) {
+	for some := range slices.Chunk(notices, importChunk) {
+		names := make([]store.Key, len(some))
+		for i := range some {
+			names[i] = record.SessionKey(some[i].RoomID, some[i].SessionID)
+		}
+		rows, err := m.store.Get(ctx, store.Withheld, names)
+		if err != nil {
+			return kept, err
+		}
+		for i := range some {
+			w := &some[i]
+			if rows[i].Rev != 0 {
+				m.takeWithheld(&rows[i])
+			}
+			if in := m.shelf.session(sessionName{w.RoomID, w.SessionID}); in.withheld == nil {
+				in.withheld = &withheldNotice{Withheld: Withheld{
+					RoomID: w.RoomID, SessionID: w.SessionID, Sender: by, SenderKey: w.SenderKey, Code: w.Code, Reason: w.Reason,
+				}}
+				m.shelf.queue(in)
+				kept++
+			}
+		}
+		if err := m.flush(ctx); err != nil {
+			return kept, err
+		}
 	}
+	return kept, nil
 }

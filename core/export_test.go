@@ -29,3 +29,6 @@ func SessionsInMemory(m *Machine) int {
 	defer m.turn.Unlock()
 	return len(m.shelf.sessions)
 }
+
+// ImportInChunksOf makes the chunks of an import small.
+func ImportInChunksOf(i *Import, n int) { i.whole = n }

@@ -13,8 +13,8 @@ import (
 // Export is an export under way: a walk over the stored copies, page by page, so that it costs the same memory however many there are.
 //
 // Each session is exported once for each device that is said to have made it. Where a device's own copy (direct) and what a file said (claimed)
-// both lead to one ratchet, that is one entry, with the earlier index of the two. A claimed copy that contradicts the direct one is left out, and
-// so is whatever is suspended: it is exported when it may be shown again.
+// both lead to one ratchet, that is one entry, with the earlier index of the two. A claimed copy that contradicts the direct one is left out. So
+// is whatever is suspended, until it may be shown again; what a file said beside it is exported as what it is.
 type Export struct {
 	machine *Machine
 	query   store.Query
@@ -102,13 +102,21 @@ func sameDevice(a, b *sender.Copy) bool {
 func exported(direct, claimed *sender.Copy) *sender.Copy {
 	switch {
 	case direct.Suspended:
-		return nil
+		return claimed
 	case claimed == nil || claimed.Session.FirstKnownIndex() >= direct.Session.FirstKnownIndex() ||
 		claimed.Session.Compare(direct.Session) == megolm.Unconnected:
 		return direct
 	}
-	earlier := *direct
-	earlier.Session = claimed.Session
+	return withSession(direct, claimed.Session)
+}
+
+// withSession is a copy with an earlier ratchet of its session.
+func withSession(c *sender.Copy, session *megolm.InboundSession) *sender.Copy {
+	if c.Session == session {
+		return c
+	}
+	earlier := *c
+	earlier.Session = session
 	return &earlier
 }
 

@@ -40,9 +40,11 @@ func (m *Machine) RequestRoomKey(ctx context.Context, room ids.RoomID, session m
 		row := record.RequestRow(asked)
 		err := m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: row.Key, Expect: rev, Value: row.Value}}})
 		if _, lost := clash(err); lost {
-			asked, _, err = m.requested(ctx, room, session) // another tab was faster, and its request is as good
+			if theirs, _, reading := m.requested(ctx, room, session); theirs != nil || reading != nil {
+				asked, err = theirs, reading // another tab was faster, and its request is as good
+			}
 		}
-		if err != nil || asked == nil {
+		if err != nil {
 			return nil, err
 		}
 	}

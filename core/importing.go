@@ -50,14 +50,14 @@ type ImportFailure struct {
 // ImportResult is what became of an import so far. What is counted is durable.
 type ImportResult struct {
 	ImportCounts
-	Rooms    map[ids.RoomID]*ImportCounts // of keys whose room could be read
+	Rooms    map[ids.RoomID]*ImportCounts // of keys that could be read
 	Failures []ImportFailure              // in order, the first thousand
 }
 
 // ImportError says that an import as a whole cannot go on.
 type ImportError struct{ Code string }
 
-// CodeImportEnded: the import was ended, or failed before.
+// CodeImportEnded: the import was ended, or failed before, or it is one of the other kind.
 const CodeImportEnded = "import_ended"
 
 // Error is a sentence.
@@ -66,15 +66,15 @@ func (e *ImportError) Error() string { return "the import has ended" }
 // ErrorCode is import_ended.
 func (e *ImportError) ErrorCode() string { return e.Code }
 
-// Import is an import under way. Its methods are called one after the other.
+// Import is an import under way. Its methods are called one after the other; only Abort may come at any time.
 type Import struct {
 	ImportResult
 	machine  *Machine
 	options  ImportOptions
-	marks    bool // the keys are in the backup that is in use
 	list     keyfile.Splitter
 	position int // of the next key of a backup
 	chunk    []importing
+	whole    int // keys in a whole chunk
 	ended    bool
 }
 
@@ -88,9 +88,10 @@ type importing struct {
 	room   ids.RoomID
 	id     megolm.SessionID
 
-	there   *shelved               // the copy it was put together with
-	session *megolm.InboundSession // as it came
-	err     error
+	there         *shelved // the copy it was put together with
+	before, after *sender.Copy
+	session       *megolm.InboundSession // as it came
+	err           error
 }
 
 // BeginImport begins an import of room keys. It writes nothing, except which backup there is, when there was none. Errors: those of the store.
@@ -100,14 +101,17 @@ func (m *Machine) BeginImport(ctx context.Context, options ImportOptions) (*Impo
 	if m.closed {
 		return nil, errClosed()
 	}
-	i := &Import{machine: m, options: options, ImportResult: ImportResult{Rooms: map[ids.RoomID]*ImportCounts{}}}
+	i := m.newImport(options)
 	if options.BackupVersion != "" {
-		var err error
-		if i.marks, err = m.adoptBackup(ctx, options.BackupVersion); err != nil {
+		if err := m.adoptBackup(ctx, options.BackupVersion); err != nil {
 			return nil, err
 		}
 	}
 	return i, nil
+}
+
+func (m *Machine) newImport(options ImportOptions) *Import {
+	return &Import{machine: m, options: options, whole: importChunk, ImportResult: ImportResult{Rooms: map[ids.RoomID]*ImportCounts{}}}
 }
 
 // Write takes the next piece of the list, a JSON array cut anywhere, and stores the keys that are complete, in whole chunks. Errors:
@@ -115,14 +119,13 @@ func (m *Machine) BeginImport(ctx context.Context, options ImportOptions) (*Impo
 func (i *Import) Write(ctx context.Context, piece []byte) error {
 	i.machine.turn.Lock()
 	defer i.machine.leave()
-	if i.ended || i.machine.closed {
-		return &ImportError{Code: CodeImportEnded}
+	if err := i.goesOn(i.options.BackupKey == nil); err != nil {
+		return err
 	}
 	return i.failed(ctx, i.list.Write(piece, func(position int, raw []byte) error {
 		entry, err := keyfile.ParseEntry(raw)
 		if err != nil {
-			i.refused(position, err)
-			return nil
+			return i.add(ctx, importing{position: position, err: err})
 		}
 		return i.add(ctx, importing{position: position, copy: i.machine.claimed(entry)})
 	}))
@@ -133,23 +136,19 @@ func (i *Import) Write(ctx context.Context, piece []byte) error {
 func (i *Import) WriteBackup(ctx context.Context, part []byte) error {
 	i.machine.turn.Lock()
 	defer i.machine.leave()
-	if i.ended || i.machine.closed || i.options.BackupKey == nil {
-		return &ImportError{Code: CodeImportEnded}
+	if err := i.goesOn(i.options.BackupKey != nil); err != nil {
+		return err
 	}
 	var storing error
 	err := keyfile.EachBackupSession(part, func(row keyfile.BackupRow) bool {
-		position := i.position
+		k := importing{position: i.position, room: row.RoomID, id: row.SessionID}
 		i.position++
 		if row.Err != nil {
-			i.refused(position, row.Err)
-			return true
+			k.err = row.Err
+		} else {
+			k.sealed, k.err = keyfile.ParseBackupSession(row.Raw)
 		}
-		sealed, err := keyfile.ParseBackupSession(row.Raw)
-		if err != nil {
-			i.refused(position, err)
-			return true
-		}
-		storing = i.add(ctx, importing{position: position, room: row.RoomID, id: row.SessionID, sealed: sealed})
+		storing = i.add(ctx, k)
 		return storing == nil
 	})
 	if storing != nil {
@@ -158,10 +157,24 @@ func (i *Import) WriteBackup(ctx context.Context, part []byte) error {
 	return i.failed(ctx, err)
 }
 
-// add adds a key to the chunk, and stores the chunk when it is whole.
+// goesOn is nil while the import may go on, in the way that is right for it.
+func (i *Import) goesOn(right bool) error {
+	switch {
+	case i.machine.closed:
+		return errClosed()
+	case i.ended || !right:
+		return &ImportError{Code: CodeImportEnded}
+	}
+	return nil
+}
+
+// add adds a key to the chunk, and stores the chunk when it is whole. One that cannot be read is added too, so that failures are listed in order.
 func (i *Import) add(ctx context.Context, k importing) error {
+	if err := i.goesOn(true); err != nil {
+		return err // ended while a chunk was being stored
+	}
 	i.chunk = append(i.chunk, k)
-	if len(i.chunk) < importChunk {
+	if len(i.chunk) < i.whole {
 		return nil
 	}
 	return i.store(ctx)
@@ -171,8 +184,8 @@ func (i *Import) add(ctx context.Context, k importing) error {
 func (i *Import) End(ctx context.Context) error {
 	i.machine.turn.Lock()
 	defer i.machine.leave()
-	if i.ended || i.machine.closed {
-		return &ImportError{Code: CodeImportEnded}
+	if err := i.goesOn(true); err != nil {
+		return err
 	}
 	if i.options.BackupKey == nil {
 		if err := i.failed(ctx, i.list.Close()); err != nil {
@@ -205,12 +218,13 @@ func (i *Import) failed(ctx context.Context, err error) error {
 	return err
 }
 
-// claimed is the copy that an entry gives, with the evidence of another device of ours if it is that.
+// claimed is the copy that an entry gives, with the evidence of another device of ours if it is that. The entry is of no use afterwards.
 func (m *Machine) claimed(entry *keyfile.Entry) *sender.Copy {
 	c := entry.Copy(m.now())
 	if data, at, held := entry.Evidence(m.senderDataKey); held {
 		c.AtReception, c.ReceivedAt = data, at
 	}
+	entry.Wipe()
 	return c
 }
 
@@ -225,22 +239,41 @@ func (i *Import) refused(position int, err error) {
 func (i *Import) store(ctx context.Context) error {
 	chunk := i.chunk
 	i.chunk = nil
+	if len(chunk) == 0 {
+		return nil
+	}
 	if err := i.open(ctx, chunk); err != nil {
 		return err
 	}
-	for n := range chunk {
-		if c := chunk[n].copy; c != nil {
-			c.BackedUp = i.marks
-		}
-	}
-	if err := i.machine.keep(ctx, chunk); err != nil {
+	if err := i.keep(ctx, chunk); err != nil {
 		return err
 	}
 	for n := range chunk {
 		i.count(&chunk[n])
 	}
+	clear(chunk)
 	i.chunk = chunk[:0]
+	i.machine.tell()
 	return nil
+}
+
+// keep keeps a chunk. What came from the backup that is in use is marked as being in it.
+func (i *Import) keep(ctx context.Context, chunk []importing) error {
+	m := i.machine
+	if i.options.BackupVersion != "" {
+		m.backing.enter()
+		defer m.backing.leave()
+		backup, _, err := m.backup(ctx)
+		if err != nil {
+			return err
+		}
+		for n := range chunk {
+			if c := chunk[n].copy; c != nil {
+				c.BackedUp = backup.Version == i.options.BackupVersion
+			}
+		}
+	}
+	return m.keep(ctx, chunk)
 }
 
 // open decrypts what is sealed, the key agreements in one go.
@@ -248,9 +281,11 @@ func (i *Import) open(ctx context.Context, chunk []importing) error {
 	if i.options.BackupKey == nil {
 		return nil
 	}
-	sealed := make([]*keyfile.SealedSession, len(chunk))
+	sealed := make([]*keyfile.SealedSession, 0, len(chunk))
 	for n := range chunk {
-		sealed[n] = chunk[n].sealed
+		if chunk[n].err == nil {
+			sealed = append(sealed, chunk[n].sealed)
+		}
 	}
 	m := i.machine
 	var secrets [][]byte
@@ -261,7 +296,11 @@ func (i *Import) open(ctx context.Context, chunk []importing) error {
 	}
 	for n := range chunk {
 		k := &chunk[n]
-		payload, err := k.sealed.Open(secrets[n])
+		if k.err != nil {
+			continue
+		}
+		payload, err := k.sealed.Open(secrets[0])
+		secrets = secrets[1:]
 		if err == nil {
 			var entry *keyfile.Entry
 			if entry, err = keyfile.ParseBackupEntry(k.room, k.id, payload); err == nil {
@@ -275,7 +314,7 @@ func (i *Import) open(ctx context.Context, chunk []importing) error {
 }
 
 // keep puts claimed copies on the shelf and writes them in one batch. Afterwards each knows which copy it was put together with, or why it was
-// refused.
+// refused. The listener is told later.
 func (m *Machine) keep(ctx context.Context, chunk []importing) error {
 	for n := range chunk {
 		k := &chunk[n]
@@ -283,29 +322,50 @@ func (m *Machine) keep(ctx context.Context, chunk []importing) error {
 			continue
 		}
 		k.session = k.copy.Session
-		if _, report := m.shelf.put(k.copy, BecauseRoomKey); report.Refused != "" {
+		if there := m.shelf.copy(k.copy.CopyKey); there != nil {
+			k.before = there.copy
+		}
+		kept, report := m.shelf.put(k.copy, BecauseRoomKey)
+		if report.Refused != "" {
 			k.err = &RoomKeyConflict{Code: report.Refused, CopyKey: k.copy.CopyKey}
 			continue
 		}
-		k.there = m.shelf.copy(k.copy.CopyKey)
-		if !k.there.expected {
-			k.there.expected, k.there.was = true, nil
+		k.after, k.there = kept, m.shelf.copy(k.copy.CopyKey)
+		if k.there.expected++; k.there.expected == 1 {
+			k.there.was = nil
 			if k.there.stored != nil {
 				k.there.was = k.there.stored.Session
 			}
 		}
 	}
-	err := m.flush(ctx)
-	for n := range chunk {
-		if k := &chunk[n]; k.there != nil {
-			k.there.expected = false
-			if err == nil && k.session.Compare(k.there.copy.Session) == megolm.Unconnected {
-				// It was put together with nothing, and then another one turned out to be stored.
-				k.err = &RoomKeyConflict{Code: sender.ReasonUnconnected, CopyKey: k.copy.CopyKey}
-			}
+	err := m.write(ctx)
+	for n := len(chunk) - 1; n >= 0; n-- {
+		k := &chunk[n]
+		if k.there == nil {
+			continue
+		}
+		k.there.expected--
+		if err != nil {
+			m.takeBack(k)
+		} else if k.session.Compare(k.there.copy.Session) == megolm.Unconnected {
+			// It was put together with nothing, and then another one turned out to be stored.
+			k.err = &RoomKeyConflict{Code: sender.ReasonUnconnected, CopyKey: k.copy.CopyKey}
 		}
 	}
 	return err
+}
+
+// takeBack takes a key off the shelf again that could not be written. A room key that was received stays there, for it may never come again. An
+// import can be begun again, and where there is no room for it, it must not keep what is received from being written (F05).
+func (m *Machine) takeBack(k *importing) {
+	switch in := m.shelf.find(nameOf(k.copy.CopyKey)); {
+	case in == nil || k.there.copy != k.after:
+		// Somebody has put it together with something else since.
+	case k.before != nil:
+		k.there.copy = k.before
+	case k.there.stored == nil:
+		in.drop(k.there)
+	}
 }
 
 // count counts a key of a chunk that is stored.

@@ -228,11 +228,11 @@ func (m *Machine) takeAs(row *store.Row, binding bool) (there *shelved, err erro
 		}
 		m.saw(was, c)
 		ours := there.copy
-		if there.expected && was == nil {
+		if there.expected > 0 && was == nil {
 			there.was = c.Session
 		}
 		joined, report := sender.Join(c, ours)
-		if report.Refused != "" && !there.expected {
+		if report.Refused != "" && there.expected == 0 {
 			// It was received before it was known that another one is stored; nobody is left to hand the refusal to.
 			conflict := &RoomKeyConflict{Code: report.Refused, CopyKey: c.CopyKey}
 			m.report(StoreReport{Code: CodeRoomKeyConflict, Table: store.Copies, Message: conflict.Error()})

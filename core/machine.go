@@ -83,6 +83,8 @@ type Machine struct {
 	writing queue
 	// learning orders changes of trust: each is computed on the rows the one before it wrote.
 	learning queue
+	// backing orders marks of what is in the server-side backup with changes of which backup that is.
+	backing queue
 }
 
 // Open loads what the store knows of people and returns a Machine. Damaged rows are set aside and reported to the listener; they never keep
@@ -104,7 +106,7 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 	m.turn.Lock()
 	defer m.leave()
 	m.store = politeStore{&m.turn, options.Store}
-	m.writing.turn, m.learning.turn = &m.turn, &m.turn
+	m.writing.turn, m.learning.turn, m.backing.turn = &m.turn, &m.turn, &m.turn
 	m.verifier, m.verifyNow = keys.Go{}, options.VerifyNow
 	if m.verifyNow == nil {
 		m.verifyNow = keys.VerifyAll

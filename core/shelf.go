@@ -55,8 +55,8 @@ type shelved struct {
 	extra   []byte       // what a newer version has written in the row; it goes back with every write (I24)
 	because Cause
 	gone    bool // to be deleted: judged again, it turned out to be forged
-	// An import waits to hear what lay in the store; was is that, nil for nothing.
-	expected bool
+	// So many keys of imports wait to hear what lay in the store; was is that, nil for nothing.
+	expected int
 	was      *megolm.InboundSession
 
 	stale bool // to be written although nothing changed: its row is of an older format, or its index entries are wrong (F36)

@@ -12,6 +12,7 @@ import (
 
 	"knownsender/core"
 	"knownsender/core/ids"
+	"knownsender/core/keyfile"
 	"knownsender/core/keys"
 	"knownsender/core/lane"
 	"knownsender/core/megolm"
@@ -43,6 +44,7 @@ type world struct {
 	listener  core.Listener
 	fetcher   lane.Fetcher
 	spawn     func(func())
+	secret    *keyfile.SenderDataKey
 	overruled bool // ClaimsMayOverruleDirect
 }
 
@@ -136,6 +138,7 @@ func (w *world) tryOpen() error {
 		Listener:                listener,
 		Fetcher:                 w.fetcher,
 		Spawn:                   w.spawn,
+		SenderDataKey:           w.secret,
 	})
 	if err != nil {
 		return err
