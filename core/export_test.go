@@ -31,4 +31,4 @@ func SessionsInMemory(m *Machine) int {
 }
 
 // ImportInChunksOf makes the chunks of an import small.
-func ImportInChunksOf(i *Import, n int) { i.whole = n }
+func ImportInChunksOf(i *Import, n int) { i.chunk, i.hold = n, n }

@@ -1,7 +1,9 @@
 package core
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"knownsender/core/ids"
 	"knownsender/core/keyfile"
@@ -14,12 +16,14 @@ import (
 //
 //   - each entry is judged by itself: a bad one costs only itself, and is reported with its position (T40);
 //   - they are written in whole chunks, each in one batch, so that what was interrupted goes on where it stopped (F26);
-//   - nothing of a file is held but the chunk under way (F27).
+//   - nothing of a file is held but some chunks, in the order in which they lie in the store: neighbours are written together (F27).
 //
 // What is not there yet is written without looking whether it is: where something lies there the batch clashes, and the two are joined.
 
-// importChunk is how many room keys are written at a time.
-const importChunk = 512
+const (
+	importChunk  = 512             // how many room keys are written at a time
+	importWindow = 8 * importChunk // how many are held, some two megabytes
+)
 
 // maxFailures is how many failures of one import are listed. The others are counted.
 const maxFailures = 1000
@@ -73,15 +77,19 @@ type Import struct {
 	options  ImportOptions
 	list     keyfile.Splitter
 	position int // of the next key of a backup
-	chunk    []importing
-	whole    int // keys in a whole chunk
+	window   []importing
+	opened   int // how many of them are not sealed, or not any more
+	chunk    int // keys that are written at a time
+	hold     int // keys in a full window
 	ended    bool
+	aborted  bool
 }
 
 // importing is one key of the chunk under way.
 type importing struct {
 	position int
 	copy     *sender.Copy
+	name     string // of its session, as it stands in the key of the row
 
 	// Of a key of a backup, until it is opened.
 	sealed *keyfile.SealedSession
@@ -111,10 +119,17 @@ func (m *Machine) BeginImport(ctx context.Context, options ImportOptions) (*Impo
 }
 
 func (m *Machine) newImport(options ImportOptions) *Import {
-	return &Import{machine: m, options: options, whole: importChunk, ImportResult: ImportResult{Rooms: map[ids.RoomID]*ImportCounts{}}}
+	return &Import{machine: m, options: options, chunk: importChunk, hold: importWindow, ImportResult: ImportResult{Rooms: map[ids.RoomID]*ImportCounts{}}}
 }
 
-// Write takes the next piece of the list, a JSON array cut anywhere, and stores the keys that are complete, in whole chunks. Errors:
+// Counts are the counts so far.
+func (i *Import) Counts() ImportCounts {
+	i.machine.turn.Lock()
+	defer i.machine.leave()
+	return i.ImportCounts
+}
+
+// Write takes the next piece of the list, a JSON array cut anywhere, and now and then stores the keys that are complete, in whole chunks. Errors:
 // *keyfile.FileError when the list cannot be read any further, *ImportError, and those of the store. What was read before an error stays.
 func (i *Import) Write(ctx context.Context, piece []byte) error {
 	i.machine.turn.Lock()
@@ -168,13 +183,18 @@ func (i *Import) goesOn(right bool) error {
 	return nil
 }
 
-// add adds a key to the chunk, and stores the chunk when it is whole. One that cannot be read is added too, so that failures are listed in order.
+// add adds a key to the window, and stores the window when it is full. One that cannot be read is added too, so that failures are listed in order.
 func (i *Import) add(ctx context.Context, k importing) error {
 	if err := i.goesOn(true); err != nil {
-		return err // ended while a chunk was being stored
+		return err // ended while others were being stored
 	}
-	i.chunk = append(i.chunk, k)
-	if len(i.chunk) < i.whole {
+	i.window = append(i.window, k)
+	if len(i.window)-i.opened >= i.chunk {
+		if err := i.open(ctx); err != nil {
+			return err
+		}
+	}
+	if len(i.window) < i.hold {
 		return nil
 	}
 	return i.store(ctx)
@@ -196,11 +216,11 @@ func (i *Import) End(ctx context.Context) error {
 	return i.store(ctx)
 }
 
-// Abort ends an import before its end. What was stored stays; the chunk under way is dropped.
+// Abort ends an import before its end, after the chunk that is being written. What was stored stays; the rest of the window is dropped.
 func (i *Import) Abort() {
 	i.machine.turn.Lock()
 	defer i.machine.leave()
-	i.ended, i.chunk = true, nil
+	i.ended, i.aborted, i.window, i.opened = true, true, nil, 0
 }
 
 // failed stores what came before an error of the list, and ends the import.
@@ -235,26 +255,50 @@ func (i *Import) refused(position int, err error) {
 	}
 }
 
-// store writes the chunk under way, and counts.
+// store writes the window, chunk by chunk, and counts.
 func (i *Import) store(ctx context.Context) error {
-	chunk := i.chunk
-	i.chunk = nil
-	if len(chunk) == 0 {
-		return nil
-	}
-	if err := i.open(ctx, chunk); err != nil {
+	if err := i.open(ctx); err != nil {
 		return err
 	}
-	if err := i.keep(ctx, chunk); err != nil {
-		return err
+	window := i.window
+	i.window, i.opened = nil, 0
+	for n := range window {
+		if c := window[n].copy; c != nil {
+			window[n].name = c.SessionID.String()
+		}
 	}
-	for n := range chunk {
-		i.count(&chunk[n])
+	// Keys of one session stay in their order.
+	slices.SortStableFunc(window, func(a, b importing) int { return a.compare(&b) })
+	failures := len(i.Failures)
+	for chunk := range slices.Chunk(window, i.chunk) {
+		if i.aborted {
+			return &ImportError{Code: CodeImportEnded}
+		}
+		if err := i.keep(ctx, chunk); err != nil {
+			return err
+		}
+		for n := range chunk {
+			i.count(&chunk[n])
+		}
+		clear(chunk)
+		i.machine.tell()
 	}
-	clear(chunk)
-	i.chunk = chunk[:0]
-	i.machine.tell()
+	slices.SortFunc(i.Failures[failures:], func(a, b ImportFailure) int { return cmp.Compare(a.Position, b.Position) })
 	return nil
+}
+
+// compare orders keys as their rows lie in the store, those that cannot be read first.
+func (k *importing) compare(other *importing) int {
+	a, b := k.copy, other.copy
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.RoomID, b.RoomID), cmp.Compare(k.name, other.name))
 }
 
 // keep keeps a chunk. What came from the backup that is in use is marked as being in it.
@@ -276,8 +320,10 @@ func (i *Import) keep(ctx context.Context, chunk []importing) error {
 	return m.keep(ctx, chunk)
 }
 
-// open decrypts what is sealed, the key agreements in one go.
-func (i *Import) open(ctx context.Context, chunk []importing) error {
+// open decrypts what is sealed in the window, the key agreements in one go.
+func (i *Import) open(ctx context.Context) error {
+	chunk := i.window[i.opened:]
+	i.opened = len(i.window)
 	if i.options.BackupKey == nil {
 		return nil
 	}

@@ -24,6 +24,7 @@ func (p *program) registerImports(door *jsbridge.Door) {
 
 	door.Async("beginImport", p.opened(3, p.beginImport))
 	door.Async("writeImport", p.opened(2, p.writeImport))
+	door.Sync("importCounts", p.openedNow(1, p.importCounts))
 	door.Async("endImport", p.opened(1, p.endImport))
 	door.Async("abortImport", p.opened(1, p.abortImport))
 
@@ -113,7 +114,7 @@ func (p *program) importNamed(arg []byte) (importing, error) {
 	return importing{}, &core.RequestError{ID: string(arg)}
 }
 
-// writeImport takes the id of an import and the next piece, and answers with the counts.
+// writeImport takes the id of an import and the next piece.
 func (p *program) writeImport(ctx context.Context, args [][]byte) ([]byte, error) {
 	found, err := p.importNamed(args[0])
 	if err != nil {
@@ -123,10 +124,16 @@ func (p *program) writeImport(ctx context.Context, args [][]byte) ([]byte, error
 	if found.sealed {
 		write = found.WriteBackup
 	}
-	if err := write(ctx, args[1]); err != nil {
+	return []byte("{}"), write(ctx, args[1])
+}
+
+func (p *program) importCounts(args [][]byte) ([]byte, error) {
+	found, err := p.importNamed(args[0])
+	if err != nil {
 		return nil, err
 	}
-	return object(nil, func(dst []byte) []byte { return appendCounts(dst, &found.ImportCounts) }), nil
+	counts := found.Counts()
+	return object(nil, func(dst []byte) []byte { return appendCounts(dst, &counts) }), nil
 }
 
 // endImport and abortImport let go of an import and answer with its result.

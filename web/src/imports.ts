@@ -12,7 +12,7 @@ const pieceLength = 48 * 1024;
 const pieceKeys = 64;
 /** The page has a turn at least so often, in milliseconds. */
 const turnAfter = 8;
-/** Progress is told at most so often, in milliseconds, and at the end. */
+/** Progress is told so often, in milliseconds, and at the beginning and the end. */
 const tellAfter = 50;
 
 /** Pieces of a list of room keys, and how many keys there are, as far as one can tell. */
@@ -106,36 +106,59 @@ export async function importKeys(engine: Engine, source: ImportSource, keys: Key
   const { signal, progressCallback } = options;
   stopIfAborted(signal);
   const { id } = parse<{ id: string }>(await engine.callText("beginImport", source));
-  let counts: ImportCounts = { imported: 0, unchanged: 0, better: 0, failed: 0 };
-  const tell = (total: number): void => progressCallback?.(progressOf(counts, total));
+  // Ends the import whatever it is at; what it is at then fails.
+  let halted: Promise<unknown> | undefined;
+  const halt = (): Promise<unknown> => (halted ??= engine.callText("abortImport", [id]).catch((thrown: unknown) => thrown));
+  let failed: { thrown: unknown } | undefined;
+  const tell = (counts: ImportCounts, total: number): void => {
+    if (failed !== undefined) return;
+    try {
+      progressCallback?.(progressOf(counts, total));
+    } catch (thrown) {
+      failed = { thrown };
+      void halt();
+    }
+  };
+  const timer = setInterval(() => {
+    if (halted !== undefined) return;
+    const counts = parse<ImportCounts>(engine.syncText("importCounts", [id]));
+    tell(counts, Math.max(keys.total, totalOf(counts)));
+  }, tellAfter);
+  signal?.addEventListener("abort", halt, { once: true });
   try {
-    tell(keys.total);
+    tell({ imported: 0, unchanged: 0, better: 0, failed: 0 }, keys.total);
     let turn = performance.now();
-    let told = turn;
     for (const piece of keys.pieces) {
-      counts = parse<ImportCounts>(await engine.callText("writeImport", [id, piece]));
+      if (halted !== undefined) break;
+      await engine.call("writeImport", [id, piece]);
       if (performance.now() - turn > turnAfter) {
         await nextTask();
         turn = performance.now();
       }
-      stopIfAborted(signal);
-      if (performance.now() - told > tellAfter) {
-        tell(Math.max(keys.total, progressOf(counts, 0).successes + counts.failed));
-        told = performance.now();
-      }
+    }
+    if (halted === undefined) {
+      const result = parse<ImportResult>(await engine.callText("endImport", [id]));
+      tell(result, result.total);
+      if (failed !== undefined) throw failed.thrown;
+      return result;
     }
   } catch (thrown) {
-    await engine.callText("abortImport", [id]).catch(() => undefined); // what it failed of is the error
-    throw thrown;
+    failed ??= { thrown };
+  } finally {
+    clearInterval(timer);
+    signal?.removeEventListener("abort", halt);
+    await halt();
   }
-  const result = parse<ImportResult>(await engine.callText("endImport", [id]));
-  counts = result;
-  tell(result.total);
-  return result;
+  stopIfAborted(signal);
+  throw failed?.thrown;
+}
+
+function totalOf({ imported, unchanged, better, failed }: ImportCounts): number {
+  return imported + unchanged + better + failed;
 }
 
 function progressOf(counts: ImportCounts, total: number): ImportProgress {
-  return { stage: "load_keys", successes: counts.imported + counts.unchanged + counts.better, failures: counts.failed, total };
+  return { stage: "load_keys", successes: totalOf(counts) - counts.failed, failures: counts.failed, total };
 }
 
 function stopIfAborted(signal: AbortSignal | undefined): void {
