@@ -6,8 +6,8 @@
 
 import { nameOf, StoreError, type Conflict } from "./errors.js";
 import { findLeaves, writeLeaf, type Follow, type Found } from "./leaves.js";
-import { revisionOfRow } from "./packed.js";
-import { ANY_REVISION, compareKeys, revisionOf, type Operation } from "./rows.js";
+import { compareFrames, revisionOfRow } from "./packed.js";
+import { ANY_REVISION, readKey, revisionOf, type Operation } from "./rows.js";
 import { COUNTERS, LEAVES, type StoredRow } from "./tables.js";
 import type { Transaction } from "./transaction.js";
 
@@ -23,26 +23,26 @@ export class BatchRun {
   apply({ table, key, expect, put }: Operation): void {
     const store = this.transaction.raw.objectStore(table);
     // The copy is needed: a view would be stored with all of the buffer it looks into, and the buffer is not ours to keep.
-    const row: StoredRow | undefined = put === undefined ? undefined : { k: key, r: 1, v: put.value.slice() };
+    const row: StoredRow | undefined = put === undefined ? undefined : { k: readKey(key), r: 1, v: put.value.slice() };
     if (expect === 0n && row !== undefined) {
       this.#add(store, row, table);
       return;
     }
     if (expect === ANY_REVISION && row === undefined) {
-      this.#request(store.delete(key));
+      this.#request(store.delete(readKey(key)));
       return;
     }
-    this.#request(store.get(key), (old: unknown) => {
+    this.#request(store.get(readKey(key)), (old: unknown) => {
       const revision = revisionOf(old);
       if (expect !== ANY_REVISION && expect !== BigInt(revision)) {
-        this.conflicts.push({ table, key, expect, got: BigInt(revision) });
+        this.conflicts.push({ table, key: readKey(key), expect, got: BigInt(revision) });
       } else if (this.conflicts.length > 0) {
         // Nothing of this batch will stay; the other rows are only compared.
       } else if (row !== undefined) {
         row.r = revision + 1;
         this.#request(store.put(row));
       } else if (revision > 0) {
-        this.#request(store.delete(key));
+        this.#request(store.delete(readKey(key)));
       }
     });
   }
@@ -74,8 +74,8 @@ export class BatchRun {
     if (unordered.length === 0) {
       return;
     }
-    const operations = [...unordered].sort((a, b) => compareKeys(a.key, b.key));
-    if (operations.some(({ key }, at) => at > 0 && compareKeys(operations[at - 1]?.key ?? [], key) === 0)) {
+    const operations = [...unordered].sort((a, b) => compareFrames(a.key, b.key));
+    if (operations.some(({ key }, at) => at > 0 && compareFrames((operations[at - 1] as Operation).key, key) === 0)) {
       throw new StoreError("bad_request", "A row is named twice in one batch.");
     }
     const follow: Follow = (request, next) => this.#request(request, next);
@@ -83,10 +83,10 @@ export class BatchRun {
     const lies: Found[] = [];
     const compare = (found: Found, from: number, to: number): void => {
       lies.fill(found, from, to);
-      for (const { table, key, frame, expect } of operations.slice(from, to)) {
-        const got = BigInt(revisionOfRow(found.leaf.find(frame)));
+      for (const { table, key, expect } of operations.slice(from, to)) {
+        const got = BigInt(revisionOfRow(found.leaf.find(key)));
         if (expect !== ANY_REVISION && expect !== got) {
-          this.conflicts.push({ table, key, expect, got });
+          this.conflicts.push({ table, key: readKey(key), expect, got });
         }
       }
     };

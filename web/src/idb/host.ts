@@ -19,7 +19,7 @@ import { Connection } from "./connection.js";
 import { storeError, StoreError, type Conflict } from "./errors.js";
 import type { IdbEvent } from "./events.js";
 import { findLeaves } from "./leaves.js";
-import { compareFrames, type KeyFrame } from "./packed.js";
+import { compareFrames, isKeyFrame, type KeyFrame } from "./packed.js";
 import { pageOfIndex, pageOfLeaves, pageOfRows, type PageQuery } from "./pages.js";
 import { requestPersistence } from "./persistence.js";
 import { missingItem, readKey, readOperations, readTable, rowItem } from "./rows.js";
@@ -117,28 +117,31 @@ export class IdbHost {
   get(request: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return answer(request, async (reader) => {
       const table = readTable(reader);
-      const keys: { readonly key: string[]; readonly frame: KeyFrame; readonly at: number }[] = [];
+      const keys: { readonly key: KeyFrame; readonly at: number }[] = [];
       while (reader.left > 0) {
-        const frame = reader.bytes();
-        keys.push({ key: readKey(frame), frame, at: keys.length });
+        const key = reader.bytes();
+        if (!isKeyFrame(key)) {
+          throw new StoreError("bad_request", "A key is a frame of strings, at least one.");
+        }
+        keys.push({ key, at: keys.length });
       }
-      const items: FrameItem[] = keys.map(({ frame }) => missingItem(frame));
+      const items: FrameItem[] = keys.map(({ key }) => missingItem(key));
       await this.#opened().transaction([table], { mode: "readonly", durability: "default" }, (transaction) => {
         const store = transaction.raw.objectStore(table);
         const follow = transaction.follow.bind(transaction);
         if (table !== LEAVES) {
-          for (const { key, frame, at } of keys) {
-            follow(store.get(key), (row: unknown) => {
-              items[at] = rowItem(row) ?? missingItem(frame);
+          for (const { key, at } of keys) {
+            follow(store.get(readKey(key)), (row: unknown) => {
+              items[at] = rowItem(row) ?? missingItem(key);
             });
           }
           return;
         }
-        keys.sort((a, b) => compareFrames(a.frame, b.frame));
+        keys.sort((a, b) => compareFrames(a.key, b.key));
         findLeaves(follow, store, keys.map(({ key }) => key), ({ leaf }, from, to) => {
-          for (const { frame, at } of keys.slice(from, to)) {
-            const row = leaf.find(frame);
-            items[at] = row === undefined ? missingItem(frame) : leaf.item(row);
+          for (const { key, at } of keys.slice(from, to)) {
+            const row = leaf.find(key);
+            items[at] = row === undefined ? missingItem(key) : leaf.item(row);
           }
         });
       });

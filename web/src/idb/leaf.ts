@@ -203,10 +203,10 @@ export class Leaf {
     const merged: PackedRow[] = [];
     let changed = false;
     let at = 0;
-    for (const { frame, put } of operations) {
+    for (const { key, put } of operations) {
       let old = this.#rows[at];
       let order = -1;
-      for (; old !== undefined && (order = compareToKey(old, frame)) < 0; old = this.#rows[++at]) {
+      for (; old !== undefined && (order = compareToKey(old, key)) < 0; old = this.#rows[++at]) {
         merged.push(old);
       }
       const there = old !== undefined && order === 0;
@@ -214,7 +214,7 @@ export class Leaf {
         at++;
       }
       if (put !== undefined) {
-        merged.push(packRow(frame, revisionOfRow(there ? old : undefined) + 1, put.value, put.entries));
+        merged.push(packRow(key, revisionOfRow(there ? old : undefined) + 1, put.value, put.entries));
       }
       changed ||= there || put !== undefined;
     }

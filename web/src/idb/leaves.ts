@@ -5,8 +5,10 @@
  * what another has applied.
  */
 
-import { compareToLeaf, isLeafKey, LAST, Leaf, leafName, type LeafKey } from "./leaf.js";
-import { keyOf } from "./packed.js";
+import { encodeFrame } from "../frame.js";
+import { GOOD_ROWS, isLast, isLeafKey, LAST, Leaf, leafName, type LeafKey } from "./leaf.js";
+import { compareFrames, keyOf, type KeyFrame } from "./packed.js";
+import { readKey } from "./rows.js";
 import { LEAVES, randomName } from "./tables.js";
 
 /** What lies among the leaves and is none. Its key may be one that a leaf can have. */
@@ -18,10 +20,13 @@ interface Ruin {
 export type Follow = <T>(request: IDBRequest<T>, next?: (result: T) => void) => void;
 
 /** So many look-ups go on at once, to hide the time a request is under way; each may read a leaf that its neighbour reads too. */
-const CHAINS = 6;
+const CHAINS = 4;
 
 /** A chain of look-ups is worth its first, which may be in vain, from so many keys on. */
-const KEYS_PER_CHAIN = 32;
+const KEYS_PER_CHAIN = 64;
+
+/** The most leaves that a look-up reads at once. */
+const LEAVES_AT_ONCE = 8;
 
 /** A leaf and the ruins that were stepped over to get to it. */
 export interface Found {
@@ -29,11 +34,14 @@ export interface Found {
   readonly ruins: Map<string, unknown>;
 }
 
-/** Finds the leaf of every key, keys ascending. `found` gets leaf by leaf the keys [from, to) that are its own, and in the end `done`. */
+/**
+ * Finds the leaf of every key, keys ascending. `found` gets leaf by leaf the keys [from, to) that are its own, and in the end `done`.
+ * Where keys lie close, as they do in an import and when a sender becomes known, neighbouring leaves are read at once.
+ */
 export function findLeaves(
   follow: Follow,
   store: IDBObjectStore,
-  keys: readonly string[][],
+  keys: readonly KeyFrame[],
   found: (found: Found, from: number, to: number) => void,
   done?: () => void,
 ): void {
@@ -46,32 +54,54 @@ export function findLeaves(
   };
   const chains = Math.min(CHAINS, Math.ceil(keys.length / KEYS_PER_CHAIN));
   let running = chains;
-  const look = (range: IDBKeyRange, at: number, end: number, ruins: readonly Ruin[] = []): void => {
-    follow(store.get(range), (object: unknown) => {
-      const leaf = Leaf.of(object);
-      if (leaf === undefined && object !== undefined) {
-        look(IDBKeyRange.lowerBound((object as Ruin).k, true), at, end, [...ruins, object as Ruin]);
+  const look = (range: IDBKeyRange, count: number, at: number, end: number, ruins: Ruin[]): void => {
+    follow(store.getAll(range, count), (objects: Ruin[]) => {
+      let next = at;
+      let used = 0;
+      const own = (leaf: Leaf): void => {
+        const bound = isLast(leaf.key) ? undefined : encodeFrame(leaf.key);
+        const from = next;
+        for (let key = keys[next]; next < end && key !== undefined && (bound === undefined || compareFrames(key, bound) <= 0); key = keys[next]) {
+          next++;
+        }
+        if (next === from) {
+          return;
+        }
+        used++;
+        const place = shared(leaf);
+        for (const ruin of ruins) {
+          place.ruins.set(leafName(ruin.k as LeafKey), ruin);
+        }
+        ruins = [];
+        found(place, from, next);
+      };
+      for (const object of objects) {
+        const leaf = Leaf.of(object);
+        if (leaf !== undefined) {
+          own(leaf);
+        } else if (isLeafKey(object.k)) {
+          ruins.push(object);
+        }
+      }
+      const last = objects.at(-1);
+      if (next < end && (last === undefined || objects.length < count)) {
+        own(new Leaf(LAST));
+      }
+      if (next === end || last === undefined) {
+        if (--running === 0) {
+          done?.();
+        }
         return;
       }
-      const place = shared(leaf ?? new Leaf(LAST));
-      for (const ruin of ruins.filter(({ k }) => isLeafKey(k))) {
-        place.ruins.set(leafName(ruin.k as LeafKey), ruin);
-      }
-      let next = at + 1;
-      for (let key = keys[next]; next < end && key !== undefined && compareToLeaf(key, place.leaf.key) <= 0; key = keys[next]) {
-        next++;
-      }
-      found(place, at, next);
-      if (next < end) {
-        look(IDBKeyRange.lowerBound(keys[next]), next, end);
-      } else if (--running === 0) {
-        done?.();
-      }
+      const from = Leaf.of(last) === undefined ? IDBKeyRange.lowerBound(last.k, true) : IDBKeyRange.lowerBound(readKey(keys[next] as KeyFrame));
+      const wanted = used * 2 < count ? 1 : Math.ceil(((end - next) * count) / (next - at));
+      look(from, Math.min(wanted, LEAVES_AT_ONCE), next, end, ruins);
     });
   };
   for (let chain = 0; chain < chains; chain++) {
     const at = Math.floor((chain * keys.length) / chains);
-    look(IDBKeyRange.lowerBound(keys[at]), at, Math.floor(((chain + 1) * keys.length) / chains));
+    const end = Math.floor(((chain + 1) * keys.length) / chains);
+    look(IDBKeyRange.lowerBound(readKey(keys[at] as KeyFrame)), end - at < GOOD_ROWS ? 1 : 3, at, end, []);
   }
 }
 

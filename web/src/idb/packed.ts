@@ -24,31 +24,33 @@ export function packRow(key: KeyFrame, revision: number, value: Uint8Array, entr
   return encodeFrame([key, BigInt(revision), value, entries]);
 }
 
-/** Whether a value from the database is a row with a usable key: strings in UTF-8, at least one. What follows the key may be anything. */
+/** Whether a value from the database is a row with a usable key. What follows the key may be anything. */
 export function isPackedRow(value: unknown): value is PackedRow {
-  if (!(value instanceof Uint8Array) || number(value, 0) !== 4) {
-    return false;
-  }
-  const end = KEY + number(value, 4);
-  if (end > value.length || end < KEY + 8) {
+  return value instanceof Uint8Array && number(value, 0) === 4 && isKeyWithin(value, KEY, KEY + number(value, 4));
+}
+
+/** Whether bytes are a key: a frame of strings in UTF-8, at least one. */
+export function isKeyFrame(bytes: Uint8Array): bytes is KeyFrame {
+  return isKeyWithin(bytes, 0, bytes.length);
+}
+
+function isKeyWithin(bytes: Uint8Array, begin: number, end: number): boolean {
+  let left = number(bytes, begin);
+  if (left === 0 || end > bytes.length) {
     return false;
   }
   let plain = true;
-  let left = number(value, KEY);
-  let at = KEY + 4;
+  let at = begin + 4;
   for (; left > 0 && at + 4 <= end; left--) {
-    const part = at + 4 + number(value, at);
+    const part = at + 4 + number(bytes, at);
     if (part > end) {
       return false;
     }
     for (at += 4; at < part; at++) {
-      plain &&= (value[at] as number) < 0x80;
+      plain &&= (bytes[at] as number) < 0x80;
     }
   }
-  if (left > 0 || at !== end) {
-    return false;
-  }
-  return plain || isText(value.subarray(KEY, end));
+  return left === 0 && at === end && (plain || isText(bytes.subarray(begin, end)));
 }
 
 function isText(key: KeyFrame): boolean {

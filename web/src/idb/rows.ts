@@ -6,7 +6,7 @@
 
 import { FrameReader, type FrameItem } from "../frame.js";
 import { StoreError } from "./errors.js";
-import { EntryReader, type KeyFrame } from "./packed.js";
+import { EntryReader, isKeyFrame, type KeyFrame } from "./packed.js";
 import { INDEXES, TABLES } from "./tables.js";
 
 /** A demand that any revision meets, none included. */
@@ -15,9 +15,8 @@ export const ANY_REVISION = 0xffff_ffff_ffff_ffffn;
 /** One operation of a batch: a put of a value and index entries (a frame), or a delete when `put` is undefined. */
 export interface Operation {
   readonly table: string;
-  readonly key: string[];
-  /** The key as the frame it came in. */
-  readonly frame: KeyFrame;
+  /** The key, which readKey reads. */
+  readonly key: KeyFrame;
   readonly expect: bigint;
   readonly put: { readonly value: Uint8Array; readonly entries: Uint8Array } | undefined;
 }
@@ -50,8 +49,10 @@ export function readOperations(reader: FrameReader): Operation[] {
   while (reader.left > 0) {
     const operation = reader.frame();
     const table = readTable(operation);
-    const frame = operation.bytes();
-    const key = readKey(frame);
+    const key = operation.bytes();
+    if (!isKeyFrame(key)) {
+      throw new StoreError("bad_request", "A key is a frame of strings, at least one.");
+    }
     const expect = operation.unsigned();
     const verb = operation.text();
     const value = operation.bytes();
@@ -63,7 +64,7 @@ export function readOperations(reader: FrameReader): Operation[] {
     if (verb !== "put" && verb !== "delete") {
       throw new StoreError("bad_request", "An operation is a put or a delete.");
     }
-    operations.push({ table, key, frame, expect, put: verb === "put" ? { value, entries } : undefined });
+    operations.push({ table, key, expect, put: verb === "put" ? { value, entries } : undefined });
   }
   return operations;
 }
