@@ -1,0 +1,387 @@
+package core_test
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"knownsender/core"
+	"knownsender/core/keyfile"
+	"knownsender/core/policy"
+	"knownsender/core/sender"
+	"knownsender/core/store"
+	"knownsender/core/store/storetest"
+	"knownsender/core/testkit"
+)
+
+// History bundles (MSC4268): the room keys that somebody hands to us when he invites us. Whoever it is must be known by cross-signing; the keys stay
+// claims with him as their forwarder, and are shown as long as he is in order (T45, scenarios 112 to 114).
+
+// sealed is a bundle as its sender uploads it, and the content that announces it.
+func sealed(plaintext []byte, hooks ...testkit.Hook) (content map[string]any, encrypted []byte) {
+	key, iv := sha256.Sum256([]byte("key")), make([]byte, 16)
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic(err)
+	}
+	encrypted = make([]byte, len(plaintext))
+	cipher.NewCTR(block, iv).XORKeyStream(encrypted, plaintext)
+	hash := sha256.Sum256(encrypted)
+	content = map[string]any{"room_id": string(room), "file": map[string]any{
+		"v": "v2", "url": "mxc://example.org/bundle", "iv": testkit.Base64(iv), "hashes": map[string]any{"sha256": testkit.Base64(hash[:])},
+		"key": map[string]any{"kty": "oct", "alg": "A256CTR", "ext": true, "key_ops": []string{"encrypt", "decrypt"}, "k": base64.RawURLEncoding.EncodeToString(key[:])},
+	}}
+	for _, hook := range hooks {
+		hook(content)
+	}
+	return content, encrypted
+}
+
+// announce is the m.room_key_bundle with that content, as our Olm hands it over.
+func (w *world) announce(from *testkit.Device, content map[string]any, hooks ...testkit.Hook) sender.DecryptedOlmEvent {
+	payload := from.RoomKeyObject(w.mine, string(room), w.kit.Outbound())
+	payload["type"], payload["content"] = "m.room_key_bundle", content
+	for _, hook := range hooks {
+		hook(payload)
+	}
+	return sender.DecryptedOlmEvent{Sender: from.User.ID, SenderKey: from.Curve25519(), Payload: testkit.JSON(payload)}
+}
+
+// bundle is the text of a bundle.
+func bundle(keys, withheld []map[string]any) []byte {
+	return testkit.JSON(map[string]any{"room_keys": append([]map[string]any{}, keys...), "withheld": append([]map[string]any{}, withheld...)})
+}
+
+// withheldEntry is a notice of a bundle.
+func withheldEntry(from *testkit.Device, session *testkit.Outbound, hooks ...testkit.Hook) map[string]any {
+	object := map[string]any{
+		"algorithm": testkit.MegolmAlgorithm, "room_id": string(room), "session_id": session.ID(), "sender_key": from.Curve25519(), "code": "m.history_not_shared", "reason": "because",
+	}
+	for _, hook := range hooks {
+		hook(object)
+	}
+	return object
+}
+
+// Scenarios 112 and 114, scenario 157, T45: a bundle from somebody known, verified or not. Its keys are claims that he handed over, those of other
+// rooms are passed over one by one, and its notices explain what is not in it.
+func TestHistoryBundle(t *testing.T) {
+	for _, verified := range []bool{false, true} {
+		w := newWorld(t)
+		alice, phone := w.alice()
+		_, hers := w.mallory() // who wrote the messages
+		want := sender.SenderUnverified
+		if verified {
+			want = sender.SenderVerified
+			w.me.Verifies(alice)
+			w.verifyMe()
+		}
+		w.answer(alice)
+		one, two, elsewhere, missing := w.kit.Outbound(), w.kit.Outbound(), w.kit.Outbound(), w.kit.Outbound()
+		message, unreadable := hers.Message(string(room), one, "from before"), hers.Message(string(room), missing, "not for you")
+		content, encrypted := sealed(bundle(
+			[]map[string]any{
+				entry(hers, one, 0, testkit.Set("shared_history", true)), entry(hers, elsewhere, 0, testkit.Set("room_id", "!other:example.org")),
+				entry(hers, two, 0, testkit.Delete("session_key")), entry(hers, two, 2), entry(hers, two, 1),
+			},
+			[]map[string]any{withheldEntry(hers, missing), withheldEntry(hers, one, testkit.Set("room_id", "!other:example.org"))},
+		))
+		event := w.announce(phone, content)
+		descriptor, err := w.machine.BundleDescriptor(event)
+		if err != nil || descriptor.RoomID != room || descriptor.URL != "mxc://example.org/bundle" {
+			t.Fatalf("%+v, %v", descriptor, err)
+		}
+		result, err := w.machine.ReceiveRoomKeyBundle(context.Background(), event, encrypted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.RoomID != room || result.ImportCounts != (core.ImportCounts{Imported: 2, Better: 1}) || result.Withheld != 1 || len(result.Failures) != 0 ||
+			result.Forwarder.Data.Kind != want || result.Forwarder.Data.UserID != "@alice:example.org" {
+			t.Errorf("%+v", result)
+		}
+		var faults []string
+		for _, f := range result.Faults {
+			faults = append(faults, fmt.Sprint(f.List, " ", f.Position, " ", f.Err.Code))
+		}
+		if fmt.Sprint(faults) != "[room_keys 1 foreign_room room_keys 2 missing_member withheld 1 foreign_room]" {
+			t.Errorf("passed over: %v", faults)
+		}
+		for range 2 {
+			for _, c := range w.copies() {
+				if c.Provenance != sender.Claimed || c.Current != (sender.Data{}) || !c.SharedHistory || c.Forwarder == nil || c.Forwarder.Data != result.Forwarder.Data || c.RoomID != room {
+					t.Errorf("%+v by %+v", c, c.Forwarder)
+				}
+			}
+			w.wantCodes(message, legacyClaims)
+			_, err := w.decrypt(unreadable, policy.Untrusted)
+			var refused *core.DecryptionError
+			if !errors.As(err, &refused) || refused.Code != "withheld" || refused.Withheld.Code != "m.history_not_shared" || refused.Withheld.Sender != "@alice:example.org" {
+				t.Errorf("what is not in it: %v", err)
+			}
+			w.restart()
+		}
+		// I7: who made the keys is not known by that, whatever is learned of her.
+		w.answer(hers.User)
+		if c := w.copies()[0]; c.Current != (sender.Data{}) {
+			t.Errorf("%+v", c.Current)
+		}
+		// F44: again, and nothing changes.
+		before := dump(t, w.rows)
+		again, err := w.machine.ReceiveRoomKeyBundle(context.Background(), event, encrypted)
+		if err != nil || again.ImportCounts != (core.ImportCounts{Unchanged: 3}) || again.Withheld != 0 {
+			t.Errorf("again: %+v, %v", again, err)
+		}
+		if dump(t, w.rows) != before {
+			t.Errorf("again, and it has changed:\n%s", difference(before, dump(t, w.rows)))
+		}
+	}
+}
+
+// T45, scenarios 112 and 113: who may hand history over, and what the file must be. Nothing of what is refused is stored.
+func TestBundlesThatAreRefused(t *testing.T) {
+	text := func(w *world, hers *testkit.Device) []byte {
+		return bundle([]map[string]any{entry(hers, w.kit.Outbound(), 0)}, nil)
+	}
+	for _, story := range []struct {
+		name, code string
+		given      func(w *world, alice *testkit.User, phone *testkit.Device)
+		hooks      []testkit.Hook
+		content    []testkit.Hook
+		file       func([]byte) []byte
+		plaintext  string
+	}{
+		{name: "nobody knows her", code: sender.CodeForwarderNotKnown},
+		{name: "a device that she has not signed", code: sender.CodeForwarderNotKnown, given: func(w *world, alice *testkit.User, phone *testkit.Device) {
+			phone.NotCrossSigned()
+			w.answer(alice)
+		}},
+		{name: "she was verified and has another identity", code: sender.CodeForwarderNotKnown, given: func(w *world, alice *testkit.User, phone *testkit.Device) {
+			w.me.Verifies(alice)
+			w.verifyMe()
+			w.answer(alice)
+			alice.ResetIdentity()
+			phone.NotCrossSigned().CrossSigned()
+			w.answer(alice)
+		}},
+		{name: "scenario 113: nothing embedded, though the device is known", code: sender.CodeMissingSenderDeviceKeys, given: knowAlice, hooks: []testkit.Hook{testkit.WithoutDeviceKeys}},
+		{name: "T06: a forged cross-signature", code: sender.CodeForwarderNotKnown, given: func(w *world, alice *testkit.User, phone *testkit.Device) {
+			w.answerJSON(testkit.JSON(without(w.kit.KeysQueryObject(alice), "device_keys", alice.ID)))
+			phone.NotCrossSigned().CorruptlyCrossSigned()
+		}},
+		{name: "a room key, by this way", code: sender.CodeNotARoomKey, given: knowAlice, hooks: []testkit.Hook{testkit.Set("type", "m.room_key")}},
+		{name: "no description", code: keyfile.CodeBadBundleDescriptor, given: knowAlice, content: []testkit.Hook{testkit.Delete("file")}},
+		{name: "another file", code: keyfile.CodeBadBundleHash, given: knowAlice, file: func(b []byte) []byte { b[0] ^= 1; return b }},
+		{name: "a file that is too large", code: keyfile.CodeBundleTooLarge, given: knowAlice, file: func([]byte) []byte { return make([]byte, keyfile.MaxBundle+1) }},
+		{name: "no bundle in it", code: keyfile.CodeBadBundleJSON, given: knowAlice, plaintext: "[]"},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			w := newWorld(t)
+			alice, phone := w.alice()
+			_, hers := w.mallory()
+			if story.given != nil {
+				story.given(w, alice, phone)
+			}
+			plaintext := text(w, hers)
+			if story.plaintext != "" {
+				plaintext = []byte(story.plaintext)
+			}
+			content, encrypted := sealed(plaintext, story.content...)
+			if story.file != nil {
+				encrypted = story.file(encrypted)
+			}
+			before := dump(t, w.rows)
+			event := w.announce(phone, content, story.hooks...)
+			if _, err := w.machine.ReceiveRoomKeyBundle(context.Background(), event, encrypted); err == nil || codeOf(t, err) != story.code {
+				t.Errorf("%v, want %s", err, story.code)
+			}
+			w.flush()
+			if dump(t, w.rows) != before {
+				t.Error("something was stored")
+			}
+			if story.hooks != nil || story.content != nil {
+				if _, err := w.machine.BundleDescriptor(event); err == nil || codeOf(t, err) != story.code {
+					t.Errorf("its description: %v, want %s", err, story.code)
+				}
+			}
+		})
+	}
+}
+
+func knowAlice(w *world, alice *testkit.User, _ *testkit.Device) { w.answer(alice) }
+
+// T45: policy over time. Whoever handed the history over falls into violation: it is hidden from CrossSignedOrLegacy on. It comes back when the
+// verification is withdrawn, or when the new identity is verified. One who never was verified cannot fall.
+func TestForwarderOfABundleOverTime(t *testing.T) {
+	for _, way := range []string{"withdrawn", "verified again", "never verified"} {
+		w := newWorld(t)
+		alice, phone := w.alice()
+		_, hers := w.mallory()
+		if way != "never verified" {
+			w.me.Verifies(alice)
+		}
+		w.verifyMe()
+		w.answer(alice)
+		session := w.kit.Outbound()
+		message := hers.Message(string(room), session, "from before")
+		content, encrypted := sealed(bundle([]map[string]any{entry(hers, session, 0)}, nil))
+		if _, err := w.machine.ReceiveRoomKeyBundle(context.Background(), w.announce(phone, content), encrypted); err != nil {
+			t.Fatal(err)
+		}
+		w.wantCodes(message, legacyClaims)
+		alice.ResetIdentity()
+		w.answer(alice)
+		if way == "never verified" {
+			w.wantCodes(message, legacyClaims)
+			continue
+		}
+		for range 2 {
+			w.wantCodes(message, but("forwarder_violation"))
+			w.restart()
+		}
+		if event, err := w.decrypt(message, policy.Untrusted); err != nil || event.Info.Verdict.State != policy.StateForwarderViolation {
+			t.Errorf("%v", err)
+		}
+		if way == "withdrawn" {
+			if err := w.machine.WithdrawVerification(context.Background(), "@alice:example.org"); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			w.me.Verifies(alice)
+			w.answer(alice)
+		}
+		w.wantCodes(message, legacyClaims)
+		w.restart()
+		w.wantCodes(message, legacyClaims)
+	}
+}
+
+// T34, T38: history that somebody hands over speaks for nobody whose direct key is here, and does not show what that hides.
+func TestBundleAndDirectCopies(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.alice()
+	_, hers := w.mallory()
+	w.answer(alice)
+	session := w.kit.Outbound()
+	early := hers.Message(string(room), session, "early")
+	session.SkipTo(3)
+	w.kept(w.event(hers, room, session))
+	content, encrypted := sealed(bundle([]map[string]any{entry(hers, session, 0)}, nil))
+	if _, err := w.machine.ReceiveRoomKeyBundle(context.Background(), w.announce(phone, content), encrypted); err != nil {
+		t.Fatal(err)
+	}
+	w.wantCodes(early, but("unsigned_device"))
+	w.answer(hers.User)
+	session.SkipTo(4)
+	w.wantCodes(hers.Message(string(room), session, "late"), shownUnsure)
+}
+
+// T46: a notice of a bundle takes the place of none that is here, in memory or only in the store, and hides no key.
+func TestNoticesOfABundle(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		w := newWorld(t)
+		alice, phone := w.alice()
+		_, hers := w.mallory()
+		w.answer(alice, hers.User)
+		noticed, held := w.kit.Outbound(), w.kit.Outbound()
+		if _, err := w.withheld(hers, noticed, "m.unverified"); err != nil {
+			t.Fatal(err)
+		}
+		w.kept(w.event(hers, room, held))
+		if restart {
+			w.restart()
+		}
+		content, encrypted := sealed(bundle(nil, []map[string]any{withheldEntry(hers, noticed), withheldEntry(hers, held)}))
+		result, err := w.machine.ReceiveRoomKeyBundle(context.Background(), w.announce(phone, content), encrypted)
+		if err != nil || result.Withheld != 1 {
+			t.Fatalf("restart %v: %+v, %v", restart, result, err)
+		}
+		w.restart()
+		_, err = w.decrypt(hers.Message(string(room), noticed, "x"), policy.Untrusted)
+		var refused *core.DecryptionError
+		if !errors.As(err, &refused) || refused.Withheld == nil || refused.Withheld.Code != "m.unverified" || refused.Withheld.Sender != "@mallory:example.org" {
+			t.Errorf("restart %v: %v", restart, err)
+		}
+		w.wantCodes(hers.Message(string(room), held, "y"), shownUnsure)
+	}
+}
+
+// F01, F05, I23: a bundle of several chunks, with notices; at every operation of the store the program dies or the operation fails. Handed in again the
+// end is the same.
+func TestEveryFaultOfABundle(t *testing.T) {
+	const keys, notices = 600, 600
+	sample := newWorld(t)
+	alice, phone := sample.alice()
+	_, hers := sample.mallory()
+	var entries, withheld []map[string]any
+	for range keys {
+		entries = append(entries, entry(hers, sample.kit.Outbound(), 0))
+	}
+	for range notices {
+		withheld = append(withheld, withheldEntry(hers, sample.kit.Outbound()))
+	}
+	content, encrypted := sealed(bundle(entries, withheld))
+	end := func(w *world) string { return importEnd(w) + strings.Join(strings.Fields(noticesOf(w)), "\n") }
+	run := func(inject func(*storetest.Faulty)) (*world, int) {
+		w := closedWorld(t)
+		w.kit, w.me, w.mine = sample.kit, sample.me, sample.mine
+		var faulty *storetest.Faulty
+		w.wrap = func(under store.Store) store.Store {
+			faulty = storetest.NewFaulty(under)
+			return faulty
+		}
+		w.open()
+		w.answer(alice)
+		before := len(faulty.Calls())
+		inject(faulty)
+		event := w.announce(phone, content)
+		_, err := w.machine.ReceiveRoomKeyBundle(context.Background(), event, encrypted)
+		operations := len(faulty.Calls()) - before
+		if err != nil {
+			if w.wrap = nil; faulty.Died() {
+				w.open()
+			} else {
+				faulty.Heal()
+			}
+			if _, err := w.machine.ReceiveRoomKeyBundle(context.Background(), event, encrypted); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return w, operations
+	}
+	w, operations := run(func(*storetest.Faulty) {})
+	want := end(w)
+	if operations < 6 {
+		t.Errorf("only %d operations", operations)
+	}
+	for k := 1; k <= operations; k++ {
+		for name, inject := range map[string]func(*storetest.Faulty){
+			"dies before": func(f *storetest.Faulty) { f.DieAt("", k, false) },
+			"dies after":  func(f *storetest.Faulty) { f.DieAt("", k, true) },
+			"fails":       func(f *storetest.Faulty) { f.FailAt("", k, store.CodeAborted) },
+		} {
+			if w, _ := run(inject); end(w) != want {
+				t.Errorf("operation %d %s:\n%s", k, name, difference(want, end(w)))
+			}
+		}
+	}
+}
+
+// noticesOf is the keys of all stored notices.
+func noticesOf(w *world) string {
+	w.t.Helper()
+	rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Withheld, Limit: store.MaxLimit})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out strings.Builder
+	for i := range rows {
+		fmt.Fprintln(&out, rows[i].Key)
+	}
+	return out.String()
+}
