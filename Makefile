@@ -27,6 +27,7 @@ wasm:
 
 typescript: node_modules/.package-lock.json
 	$(TSC) -p web
+	@node web/packaging/javascript.mjs
 	@cp web/src/wasm_exec.d.ts web/dist/
 
 web/dist/wasm_exec.js: web/packaging/wasm-exec.mjs go.mod

@@ -71,7 +71,7 @@ func (j *job) note() store.Op {
 }
 
 // judgePage is how many copies are judged and written at a time.
-const judgePage = 128
+const judgePage = 256
 
 // judge judges again every stored copy that a job names, in pages, and forgets the job's note. It returns how many copies changed.
 func (m *Machine) judge(ctx context.Context, j *job) (changed int, err error) {
