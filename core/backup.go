@@ -126,7 +126,10 @@ func (m *Machine) backup(ctx context.Context) (Backup, uint64, error) {
 		return b, 0, err
 	}
 	value, err := record.DecodeMeta(rows[0])
-	if err != nil || len(value) <= len(b.Public) {
+	if err == nil && len(value) <= len(b.Public) {
+		err = &record.Error{Code: record.CodeBadRecord, Table: store.Meta, Reason: "the backup has no version"}
+	}
+	if err != nil {
 		m.quarantine(store.Meta, &rows[0], err)
 		return b, rows[0].Rev, nil
 	}

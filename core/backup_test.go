@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"knownsender/core"
 	"knownsender/core/ids"
@@ -435,44 +437,55 @@ func TestAnotherTabWritesWhileTheVersionChanges(t *testing.T) {
 	w.wantBackedUp("after that", 0)
 }
 
-// Two calls overlap: an upload is marked while another version is being enabled. The mark waits, and finds that the backup is another.
+// Two calls overlap: while an upload is being marked, another version is enabled. Whichever is first, nothing counts as being in the new one.
 func TestMarkWhileTheVersionChanges(t *testing.T) {
 	w := closedWorld(t)
 	v := newVault(t)
-	arrived, release := make(chan struct{}), make(chan struct{})
-	var once bool
+	slow := &slowGet{arrived: make(chan struct{}), release: make(chan struct{})}
 	w.wrap = func(under store.Store) store.Store {
-		return &meddling{under, func() {
-			if once {
-				once = false
-				close(arrived)
-				<-release
-			}
-		}}
+		slow.Store = under
+		return slow
 	}
 	w.open()
 	_, phone := w.alice()
-	for range 130 {
-		w.machine.ReceiveRoomKeys([]sender.DecryptedOlmEvent{w.event(phone, room, w.kit.Outbound())})
-	}
-	w.mark(w.upload(v, "1"))
-	request := w.next()
-	once = true
-	done := make(chan error)
-	go func() {
-		done <- w.machine.EnableBackup(context.Background(), core.Backup{Version: "2", Public: v.key.PublicKey()})
-	}()
-	<-arrived
-	marked := make(chan error)
+	w.kept(w.event(phone, room, w.kit.Outbound()))
+	request := w.upload(v, "1")
+	slow.armed.Store(true)
+	marked, enabled := make(chan error, 1), make(chan error, 1)
 	go func() { marked <- w.machine.MarkBackedUp(context.Background(), request.ID) }()
-	close(release)
-	if err := <-done; err != nil {
-		t.Fatal(err)
+	<-slow.arrived // it has read which version is in use
+	go func() {
+		enabled <- w.machine.EnableBackup(context.Background(), core.Backup{Version: "2", Public: v.key.PublicKey()})
+	}()
+	select {
+	case err := <-enabled: // it did not wait
+		enabled <- err
+	case <-time.After(50 * time.Millisecond):
 	}
+	close(slow.release)
 	if err := <-marked; err != nil && codeOf(t, err) != core.CodeUnknownRequest {
 		t.Fatal(err)
 	}
+	if err := <-enabled; err != nil {
+		t.Fatal(err)
+	}
 	w.wantBackedUp("the new version", 0)
+}
+
+// slowGet is a store of which one answer to Get takes its time.
+type slowGet struct {
+	store.Store
+	armed            atomic.Bool
+	arrived, release chan struct{}
+}
+
+func (s *slowGet) Get(ctx context.Context, table store.Table, keys []store.Key) ([]store.Row, error) {
+	rows, err := s.Store.Get(ctx, table, keys)
+	if s.armed.CompareAndSwap(true, false) {
+		close(s.arrived)
+		<-s.release
+	}
+	return rows, err
 }
 
 // Scenario 104: what comes from the backup in use is in it, what comes from another is not; where none was in use, it is the one from now on.
@@ -622,17 +635,22 @@ func TestBackupPastDamage(t *testing.T) {
 		t.Errorf("it holds %v", got)
 	}
 
-	w.rot(store.Meta, record.MetaKey("backup"), []byte("nonsense"))
-	w.restart()
-	if backup, err := w.machine.Backup(context.Background()); err != nil || backup != (core.Backup{}) {
-		t.Errorf("%+v, %v", backup, err)
-	}
-	if !slices.ContainsFunc(w.heard.reports, func(r core.StoreReport) bool { return r.Table == store.Meta }) {
-		t.Errorf("reported %+v", w.heard.reports)
-	}
-	w.enable(v, "1")
-	if backup, err := w.machine.Backup(context.Background()); err != nil || backup.Version != "1" {
-		t.Errorf("enabled anew: %+v, %v", backup, err)
+	for name, value := range map[string][]byte{
+		"nonsense": []byte("nonsense"), "too short": record.MetaRow("backup", []byte("1")).Value, "without a version": record.MetaRow("backup", make([]byte, 32)).Value,
+	} {
+		w.rot(store.Meta, record.MetaKey("backup"), value)
+		w.restart()
+		w.heard.reports = nil
+		if backup, err := w.machine.Backup(context.Background()); err != nil || backup != (core.Backup{}) {
+			t.Errorf("%s: %+v, %v", name, backup, err)
+		}
+		if !slices.ContainsFunc(w.heard.reports, func(r core.StoreReport) bool { return r.Table == store.Meta && r.Message != "" }) {
+			t.Errorf("%s: reported %+v", name, w.heard.reports)
+		}
+		w.enable(v, "1")
+		if backup, err := w.machine.Backup(context.Background()); err != nil || backup.Version != "1" {
+			t.Errorf("%s: enabled anew: %+v, %v", name, backup, err)
+		}
 	}
 }
 

@@ -426,7 +426,7 @@ func TestEvidenceTravelsOnce(t *testing.T) {
 	}
 }
 
-// Evidence survives a better ratchet from a file that has none, in either order.
+// Evidence survives a better ratchet from a file that has none, in either order, and though that one was here before the key was received there.
 func TestEvidenceAndABetterRatchet(t *testing.T) {
 	for _, evidenceFirst := range []bool{true, false} {
 		w := closedWorld(t)
@@ -435,20 +435,20 @@ func TestEvidenceAndABetterRatchet(t *testing.T) {
 		alice, phone := w.alice()
 		w.answer(alice)
 		session := w.kit.Outbound()
-		session.SkipTo(4)
-		w.kept(w.event(phone, room, session))
-		with, _ := w.exports()
-		without := list(entry(phone, session, 1))
 		other := w.elsewhere()
-		files := [][]byte{with, without}
+		without := list(entry(phone, session, 1))
 		if !evidenceFirst {
-			slices.Reverse(files)
+			other.imports(without)
 		}
-		for _, file := range files {
-			other.imports(file)
+		session.SkipTo(4)
+		received := w.kept(w.event(phone, room, session))
+		with, _ := w.exports()
+		other.imports(with)
+		if evidenceFirst {
+			other.imports(without)
 		}
 		other.restart()
-		if c := other.copy(); !c.Evidence() || c.Session.FirstKnownIndex() != 1 {
+		if c := other.copy(); c.AtReception != received.AtReception || c.ReceivedAt != received.ReceivedAt || c.Session.FirstKnownIndex() != 1 {
 			t.Errorf("evidence first %v: %+v from %d on", evidenceFirst, c.AtReception, c.Session.FirstKnownIndex())
 		}
 	}
