@@ -153,10 +153,15 @@ func TestIndexEntries(t *testing.T) {
 		"direct-verified":                   {nil, nil},
 		"claimed":                           {nil, nil},
 		"claimed-without-ed25519":           {nil, nil},
+		"claimed-evidence":                  {nil, nil},
 		"claimed-forwarded":                 {nil, nil},
 	} {
 		row := record.CopyRow(copies(t)[name])
 		if !row.Entry(store.IndexWaiting).Equal(want[0]) || !row.Entry(store.IndexOwner).Equal(want[1]) {
+			t.Errorf("%s stands at %v", name, row.Index)
+		}
+		// Scenario 155: what may be exported and is not in the backup is to be uploaded.
+		if c := copies(t)[name]; row.Entry(store.IndexBackup).Equal(store.Key{"not"}) != (!c.BackedUp && !c.Suspended) {
 			t.Errorf("%s stands at %v", name, row.Index)
 		}
 	}
@@ -301,6 +306,9 @@ func TestBadRowKeys(t *testing.T) {
 		{Table: store.Withheld, Key: store.Key{string(room)}},
 		{Table: store.Withheld, Key: store.Key{string(room), "session"}},
 		{Table: store.Meta, Key: store.Key{"note", "NOTE"}},
+		{Table: store.Meta, Key: store.Key{"request", string(room), "session"}},
+		{Table: store.Meta, Key: store.Key{"request", "room", id}},
+		{Table: store.Meta, Key: store.Key{"asked", string(room), id}},
 	} {
 		if _, err := again(bad); code(err) != record.CodeBadRowKey {
 			t.Errorf("%s %v: %v", bad.Table, bad.Key, err)
@@ -310,6 +318,9 @@ func TestBadRowKeys(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := record.DecodeJudgeNote(store.Row{Table: store.Meta, Key: store.Key{"judge"}}); code(err) != record.CodeBadRowKey {
+		t.Error(err)
+	}
+	if _, err := record.DecodeRequest(store.Row{Table: store.Meta, Key: store.Key{"request"}}); code(err) != record.CodeBadRowKey {
 		t.Error(err)
 	}
 }
@@ -325,11 +336,16 @@ func TestContradictions(t *testing.T) {
 	unknown := []any{0, 0, "", "", []byte{}}
 	known := func(kind int) []any { return []any{kind, 0, string(alice), "DEVICE", master[:]} }
 	copyOf := func(c *sender.Copy, change func(m []any) []any) store.Row {
-		m := []any{state(), 1, ed[:], string(c.OlmUser), 5, int('C'), []byte{}, unknown, []any{}, []any{}}
+		m := []any{state(), 1, ed[:], string(c.OlmUser), 5, int('C'), []byte{}, unknown, []any{}, []any{}, 0, 0}
 		return store.Row{Table: store.Copies, Key: record.CopyKey(c.CopyKey), Value: frame(2, store.Copies, record.CopyKey(c.CopyKey), pack(t, change(m)))}
 	}
 	set := func(at int, value any) func(m []any) []any {
 		return func(m []any) []any { m[at] = value; return m }
+	}
+	for _, c := range []*sender.Copy{direct, claimed} {
+		if _, err := again(copyOf(c, func(m []any) []any { return m })); err != nil {
+			t.Fatalf("without a contradiction: %v", err)
+		}
 	}
 	other := state()
 	strange := signing("another session")
@@ -381,7 +397,8 @@ func TestContradictions(t *testing.T) {
 		"another user's device then":        copyOf(direct, set(7, []any{4, 0, "@mallory:example.org", "DEVICE", master[:]})),
 		"a forwarder who is not in order":   copyOf(claimed, set(9, known(2))),
 		"a direct copy that was forwarded":  copyOf(direct, set(9, known(4))),
-		"nine members":                      copyOf(direct, func(m []any) []any { return m[:9] }),
+		"eleven members":                    copyOf(direct, func(m []any) []any { return m[:11] }),
+		"a claim with a schedule":           copyOf(claimed, set(10, 3)),
 		"no members":                        copyOf(direct, func([]any) []any { return nil }),
 		"I7: a claim that knows its sender": copyOf(claimed, set(8, known(4))),
 		"I7: a claim that knew its sender":  copyOf(claimed, set(7, known(3))),
@@ -396,7 +413,7 @@ func TestContradictions(t *testing.T) {
 	raw("nil in the frame", 2, store.Copies, directRow.Key, []byte{0xc0})
 	raw("a map in the frame", 2, store.Copies, directRow.Key, []byte{0x80})
 	raw("a byte behind the record", 2, store.Copies, directRow.Key, append(bytes.Clone(plain), 0xc0))
-	raw("the array's length in two bytes", 2, store.Copies, directRow.Key, append([]byte{0xdc, 0, 10}, plain[1:]...))
+	raw("the array's length in two bytes", 2, store.Copies, directRow.Key, append([]byte{0xdc, 0, 12}, plain[1:]...))
 	raw("the session's length in two bytes", 2, store.Copies, directRow.Key, append([]byte{plain[0], 0xc5, 0, 165}, plain[3:]...))
 	raw("an added member cut", 2, store.Copies, directRow.Key, append(append([]byte{plain[0] + 1}, plain[1:]...), 0xc4, 9, 1))
 	raw("an added member missing", 2, store.Copies, directRow.Key, append([]byte{plain[0] + 1}, plain[1:]...))
@@ -441,6 +458,8 @@ func TestContradictions(t *testing.T) {
 	raw("withheld by nobody", 1, store.Withheld, record.SessionKey(room, directKey().SessionID), pack(t, []any{"nobody", []byte{}, "", ""}))
 	raw("withheld with a key of low order", 1, store.Withheld, record.SessionKey(room, directKey().SessionID), pack(t, []any{"", low, "", ""}))
 	raw("tombstone without a time", 1, store.Tombstones, record.TombstoneRow(tombstone()).Key, pack(t, []any{string(alice), "reason", nil}))
+	raw("request without an id", 1, store.Meta, record.RequestKey(room, directKey().SessionID), pack(t, []any{nil, 5}))
+	raw("request without a time", 1, store.Meta, record.RequestKey(room, directKey().SessionID), pack(t, []any{"REQUEST"}))
 	raw("meta value as text", 1, store.Meta, record.MetaKey("name"), pack(t, []any{"value"}))
 	for name, row := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -102,6 +102,10 @@ func copies(t testing.TB) map[string]*sender.Copy {
 	add("claimed-without-ed25519", func(c *sender.Copy) {
 		c.Provenance, c.OlmUser, c.Step, c.Ed25519, c.HasEd25519, c.ReceivedAt = sender.Claimed, "", 0, keys.Ed25519{}, false, -1
 	})
+	add("claimed-evidence", func(c *sender.Copy) {
+		c.Provenance, c.OlmUser, c.Step, c.Legacy = sender.Claimed, "", 0, true
+		c.AtReception = known(sender.SenderVerified)
+	})
 	add("claimed-forwarded", func(c *sender.Copy) {
 		by, ok := sender.ForwarderOf(known(sender.SenderVerified))
 		if !ok {
@@ -158,6 +162,10 @@ func note() record.JudgeNote {
 	}}
 }
 
+func request() *record.RoomKeyRequest {
+	return &record.RoomKeyRequest{RoomID: room, SessionID: directKey().SessionID, ID: "REQUEST", At: 1_720_000_000_123}
+}
+
 // rows has one row of every kind.
 func rows(t testing.TB) map[string]store.Row {
 	all := map[string]store.Row{
@@ -166,6 +174,7 @@ func rows(t testing.TB) map[string]store.Row {
 		"replays":    record.ReplayRow(replays()),
 		"meta":       record.MetaRow("name", []byte("value")),
 		"judge-note": record.JudgeNoteRow(note()),
+		"request":    record.RequestRow(request()),
 	}
 	for name, c := range copies(t) {
 		all["copy-"+name] = record.CopyRow(c)
@@ -209,6 +218,13 @@ func again(row store.Row) (store.Row, error) {
 			return store.Row{}, err
 		}
 		return record.WithheldRow(w), nil
+	}
+	if len(row.Key) == 3 {
+		r, err := record.DecodeRequest(row)
+		if err != nil {
+			return store.Row{}, err
+		}
+		return record.RequestRow(r), nil
 	}
 	if len(row.Key) == 2 {
 		n, err := record.DecodeJudgeNote(row)
