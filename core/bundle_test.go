@@ -23,8 +23,8 @@ import (
 // History bundles (MSC4268): the room keys that somebody hands to us when he invites us. Whoever it is must be known by cross-signing; the keys stay
 // claims with him as their forwarder, and are shown as long as he is in order (T45, scenarios 112 to 114).
 
-// sealed is a bundle as its sender uploads it, and the content that announces it.
-func sealed(plaintext []byte, hooks ...testkit.Hook) (content map[string]any, encrypted []byte) {
+// sealedBundle is a bundle as its sender uploads it, and the content that announces it.
+func sealedBundle(plaintext []byte, hooks ...testkit.Hook) (content map[string]any, encrypted []byte) {
 	key, iv := sha256.Sum256([]byte("key")), make([]byte, 16)
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
@@ -85,7 +85,7 @@ func TestHistoryBundle(t *testing.T) {
 		w.answer(alice)
 		one, two, elsewhere, missing := w.kit.Outbound(), w.kit.Outbound(), w.kit.Outbound(), w.kit.Outbound()
 		message, unreadable := hers.Message(string(room), one, "from before"), hers.Message(string(room), missing, "not for you")
-		content, encrypted := sealed(bundle(
+		content, encrypted := sealedBundle(bundle(
 			[]map[string]any{
 				entry(hers, one, 0, testkit.Set("shared_history", true)), entry(hers, elsewhere, 0, testkit.Set("room_id", "!other:example.org")),
 				entry(hers, two, 0, testkit.Delete("session_key")), entry(hers, two, 2), entry(hers, two, 1),
@@ -191,7 +191,7 @@ func TestBundlesThatAreRefused(t *testing.T) {
 			if story.plaintext != "" {
 				plaintext = []byte(story.plaintext)
 			}
-			content, encrypted := sealed(plaintext, story.content...)
+			content, encrypted := sealedBundle(plaintext, story.content...)
 			if story.file != nil {
 				encrypted = story.file(encrypted)
 			}
@@ -229,7 +229,7 @@ func TestForwarderOfABundleOverTime(t *testing.T) {
 		w.answer(alice)
 		session := w.kit.Outbound()
 		message := hers.Message(string(room), session, "from before")
-		content, encrypted := sealed(bundle([]map[string]any{entry(hers, session, 0)}, nil))
+		content, encrypted := sealedBundle(bundle([]map[string]any{entry(hers, session, 0)}, nil))
 		if _, err := w.machine.ReceiveRoomKeyBundle(context.Background(), w.announce(phone, content), encrypted); err != nil {
 			t.Fatal(err)
 		}
@@ -271,7 +271,7 @@ func TestBundleAndDirectCopies(t *testing.T) {
 	early := hers.Message(string(room), session, "early")
 	session.SkipTo(3)
 	w.kept(w.event(hers, room, session))
-	content, encrypted := sealed(bundle([]map[string]any{entry(hers, session, 0)}, nil))
+	content, encrypted := sealedBundle(bundle([]map[string]any{entry(hers, session, 0)}, nil))
 	if _, err := w.machine.ReceiveRoomKeyBundle(context.Background(), w.announce(phone, content), encrypted); err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestNoticesOfABundle(t *testing.T) {
 		if restart {
 			w.restart()
 		}
-		content, encrypted := sealed(bundle(nil, []map[string]any{withheldEntry(hers, noticed), withheldEntry(hers, held)}))
+		content, encrypted := sealedBundle(bundle(nil, []map[string]any{withheldEntry(hers, noticed), withheldEntry(hers, held)}))
 		result, err := w.machine.ReceiveRoomKeyBundle(context.Background(), w.announce(phone, content), encrypted)
 		if err != nil || result.Withheld != 1 {
 			t.Fatalf("restart %v: %+v, %v", restart, result, err)
@@ -325,7 +325,7 @@ func TestEveryFaultOfABundle(t *testing.T) {
 	for range notices {
 		withheld = append(withheld, withheldEntry(hers, sample.kit.Outbound()))
 	}
-	content, encrypted := sealed(bundle(entries, withheld))
+	content, encrypted := sealedBundle(bundle(entries, withheld))
 	end := func(w *world) string { return importEnd(w) + strings.Join(strings.Fields(noticesOf(w)), "\n") }
 	run := func(inject func(*storetest.Faulty)) (*world, int) {
 		w := closedWorld(t)

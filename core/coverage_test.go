@@ -113,8 +113,8 @@ func TestCoverage(t *testing.T) {
 			}
 		}
 	}
-	hold("scenario", claimed.Scenarios, scenarios, numbers(1, 60, 77, 82, 85, 102, 118, 162), "")
-	hold("threat", claimed.Threats, threats, numbers(1, 32, 46, 46, 48, 49, 51, 53, 57, 57), "T")
+	hold("scenario", claimed.Scenarios, scenarios, numbers(1, 162), "")
+	hold("threat", claimed.Threats, threats, numbers(1, 53, 57, 57), "T")
 }
 
 // numbers are the numbers of ranges.

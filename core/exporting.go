@@ -2,6 +2,8 @@ package core
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"knownsender/core/keyfile"
 	"knownsender/core/megolm"
@@ -30,6 +32,9 @@ const exportPage = 512
 func (m *Machine) BeginExport() *Export {
 	return &Export{machine: m, query: store.Query{Table: store.Copies, Limit: exportPage}}
 }
+
+// Format prints the same for every export, whatever the verb: it may hold a copy.
+func (e Export) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "core.Export") }
 
 // Next reads the next copies to be exported, each with the session to export. None means that there are no more. What changes in the store
 // meanwhile is exported as it was or as it is. Errors: those of the store.

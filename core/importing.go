@@ -3,6 +3,8 @@ package core
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"io"
 	"slices"
 
 	"knownsender/core/ids"
@@ -117,6 +119,9 @@ func (m *Machine) BeginImport(ctx context.Context, options ImportOptions) (*Impo
 	}
 	return i, nil
 }
+
+// Format prints the same for every import, whatever the verb: it holds keys that have yet to be stored, and the key of a backup.
+func (i Import) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "core.Import") }
 
 func (m *Machine) newImport(options ImportOptions) *Import {
 	return &Import{machine: m, options: options, chunk: importChunk, hold: importWindow, ImportResult: ImportResult{Rooms: map[ids.RoomID]*ImportCounts{}}}
