@@ -700,3 +700,52 @@ func TestThroughTheBackup(t *testing.T) {
 		t.Error("another ratchet")
 	}
 }
+
+// callsBack answers news of room keys with calls of its own.
+type callsBack struct {
+	heard
+	call func()
+}
+
+func (c *callsBack) RoomKeysUpdated(k []core.RoomKeyInfo) {
+	c.heard.RoomKeysUpdated(k)
+	c.call()
+}
+
+// F31: whoever hears of imported keys may change the backup and begin an import at once, while the first one is under way.
+func TestBackupFromWithinTheListener(t *testing.T) {
+	w := closedWorld(t)
+	v := newVault(t)
+	listener := &callsBack{call: func() {}}
+	w.listener = listener
+	w.open()
+	_, phone := w.alice()
+	calls := 0
+	listener.call = func() {
+		if calls++; calls > 1 {
+			return
+		}
+		w.enable(v, "2")
+		w.restores(v, "2", v.seal(t, w.claimed(phone, w.kit.Outbound(), 0)))
+	}
+	i := w.begin(core.ImportOptions{BackupVersion: "1", BackupKey: v.key})
+	core.ImportInChunksOf(i, 1)
+	done := make(chan error, 1)
+	go func() {
+		err := i.WriteBackup(context.Background(), v.seal(t, w.claimed(phone, w.kit.Outbound(), 0), w.claimed(phone, w.kit.Outbound(), 0)))
+		if err == nil {
+			err = i.End(context.Background())
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it hangs")
+	}
+	wantCounts(t, "the first import", i, core.ImportCounts{Imported: 2})
+	w.wantBackedUp("in the backup that is in use now", 1)
+}
