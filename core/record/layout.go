@@ -1,7 +1,7 @@
 package record
 
 // Which rows things lie in: the only place that knows. Keys are arrays of strings and never joined, so no id can reach into another's row
-// (T53). Today every copy has a row of its own; packing several into one would change this file and nothing above it.
+// (T53). Every copy has a row of its own; that a store may keep several rows in one object is the store's matter.
 //
 //	copies      [room, session, sender key, provenance]   index waiting [Olm user, sender key], index due [time, Olm user],
 //	                                                      index owner [user, master key], index backup ["not"]

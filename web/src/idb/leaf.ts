@@ -32,10 +32,10 @@ export type LeafKey = string[] | [[]];
 export const LAST: LeafKey = [[]];
 
 /** A leaf with more rows is split. Larger leaves make single rows dear to write, smaller ones make many rows dear. */
-export const MAX_ROWS = 32;
+export const MAX_ROWS = 24;
 
 /** The rows of a leaf that was just split or packed: room for more on both sides. */
-export const GOOD_ROWS = 24;
+export const GOOD_ROWS = 16;
 
 /** A leaf as it lies in its object store, but for the columns of the indexes. */
 export interface StoredLeaf {
