@@ -27,6 +27,10 @@ const (
 	importWindow = 8 * importChunk // how many are held, some two megabytes
 )
 
+// maxClaims is how many claimed copies of one session are taken in, each with another device that is said to have made it. One is true; whoever can
+// write to a file or a bundle could make a message's every decryption try thousands (T50).
+const maxClaims = 16
+
 // maxFailures is how many failures of one import are listed. The others are counted.
 const maxFailures = 1000
 
@@ -375,6 +379,9 @@ func (m *Machine) keep(ctx context.Context, chunk []importing) error {
 		k.session = k.copy.Session
 		if there := m.shelf.copy(k.copy.CopyKey); there != nil {
 			k.before = there.copy
+		} else if in := m.shelf.find(nameOf(k.copy.CopyKey)); in != nil && in.claims() >= maxClaims {
+			k.err = &RoomKeyConflict{Code: CodeTooManyClaims, CopyKey: k.copy.CopyKey}
+			continue
 		}
 		kept, report := m.shelf.put(k.copy, BecauseRoomKey)
 		if report.Refused != "" {
@@ -404,6 +411,16 @@ func (m *Machine) keep(ctx context.Context, chunk []importing) error {
 		}
 	}
 	return err
+}
+
+// claims is how many claimed copies of the session are in memory.
+func (in *session) claims() (count int) {
+	for _, there := range in.copies {
+		if there.copy.Provenance == sender.Claimed {
+			count++
+		}
+	}
+	return count
 }
 
 // takeBack takes a key off the shelf again that could not be written. A room key that was received stays there, for it may never come again. An

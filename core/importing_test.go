@@ -1226,6 +1226,30 @@ func TestT50ManyClaimsStarveNobody(t *testing.T) {
 	}
 }
 
+// T50: a file may not say of a session that any number of devices made it. What its sender sends is kept all the same, and nothing that was kept goes.
+func TestT50OneSessionHasNotAnyNumberOfMakers(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.alice()
+	w.answer(alice)
+	session := w.kit.Outbound()
+	mallory := w.kit.User("@mallory:example.org")
+	claims := make([]map[string]any, 20)
+	for n := range claims {
+		claims[n] = entry(mallory.Device(fmt.Sprintf("D%d", n)), session, 0)
+	}
+	i := w.imports(list(claims...))
+	wantCounts(t, "twenty makers", i, core.ImportCounts{Imported: 16, Failed: 4})
+	if code := codeOf(t, i.Failures[0].Err); code != core.CodeTooManyClaims {
+		t.Errorf("refused with %s", code)
+	}
+	again := w.imports(list(claims[:3]...))
+	if again.Failed+again.Unchanged != 3 || again.Imported != 0 {
+		t.Errorf("again: %+v", again.ImportCounts)
+	}
+	w.kept(w.event(phone, room, session))
+	w.wantCodes(phone.Message(string(room), session, "mine"), shownUnsure)
+}
+
 // jsonOf is a JSON object, to be changed.
 func jsonOf(t testing.TB, raw []byte) (object map[string]any) {
 	t.Helper()

@@ -94,22 +94,28 @@ func (m *Machine) receive(event *sender.DecryptedOlmEvent, now int64) Receipt {
 	return receipt
 }
 
+// CodeTooManyClaims: more devices are said to have made one session than can be.
+const CodeTooManyClaims = "too_many_claims"
+
 // RoomKeyConflict says that a room key cannot be put together with the copy that is kept under its name: it is another ratchet under the same
 // session id, or another device key or user was proved for it (T27, I18). The kept copy stays as it is.
 type RoomKeyConflict struct {
-	Code string // sender.ReasonUnconnected or sender.ReasonOtherOwner
+	Code string // sender.ReasonUnconnected, sender.ReasonOtherOwner or CodeTooManyClaims
 	sender.CopyKey
 }
 
 // Error is a sentence.
 func (e *RoomKeyConflict) Error() string {
-	if e.Code == sender.ReasonOtherOwner {
+	switch e.Code {
+	case sender.ReasonOtherOwner:
 		return "the session is kept as another device's or user's"
+	case CodeTooManyClaims:
+		return "too many devices are said to have made the session"
 	}
 	return "the session is kept with another ratchet, which this one does not lead to"
 }
 
-// ErrorCode is unconnected or other_owner.
+// ErrorCode is unconnected, other_owner or too_many_claims.
 func (e *RoomKeyConflict) ErrorCode() string { return e.Code }
 
 // bury adds a tombstone. The first one of a copy stays: the same forgery delivered again changes nothing (F44).

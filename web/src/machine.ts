@@ -266,7 +266,7 @@ export class OlmMachine {
   /**
    * Imports room keys of a key export: the JSON text, or the parsed list. Each is judged by itself; one that cannot be read costs only itself and is
    * listed in `failures` (`bad_entry_json`, `entry_too_large`, `missing_member`, `bad_member`, `unsupported_algorithm`, `bad_session_key`,
-   * `session_id_mismatch`, `unconnected`). Keys are stored in whole chunks while the import goes on.
+   * `session_id_mismatch`, `unconnected`, `too_many_claims`). Keys are stored in whole chunks while the import goes on.
    *
    * Errors: `bad_key_file_json` where the list cannot be followed any further (what came before is stored), `aborted`, `bad_request`.
    *
