@@ -11,6 +11,8 @@ import (
 	"knownsender/core/ids"
 	"knownsender/core/policy"
 	"knownsender/core/sender"
+	"knownsender/core/store"
+	"knownsender/core/store/storetest"
 	"knownsender/core/testkit"
 	"knownsender/core/trust"
 )
@@ -462,5 +464,58 @@ func TestHostileAnswers(t *testing.T) {
 	w.answer(alice)
 	if _, err := w.decrypt(phone.Message(string(room), w.kit.Outbound(), "x"), policy.Untrusted); err == nil {
 		t.Error("shown")
+	}
+}
+
+// An answer about many people is learned of in parts, each whole. Given a store that fails in the middle, the request has had no answer, what was
+// learned stays, and the same answer brought once more completes it: in the end as if it had been one.
+func TestAnswerAboutMany(t *testing.T) {
+	var faulty *storetest.Faulty
+	w := closedWorld(t)
+	w.wrap = func(under store.Store) store.Store {
+		faulty = storetest.NewFaulty(under)
+		return faulty
+	}
+	w.open()
+	people := make([]*testkit.User, 130)
+	names := make([]ids.UserID, len(people))
+	for i := range people {
+		people[i] = w.kit.User(fmt.Sprintf("@user%03d:example.org", i))
+		people[i].Device("PHONE").CrossSigned()
+		names[i] = ids.UserID(people[i].ID)
+	}
+	session := w.kit.Outbound()
+	last := people[len(people)-1].Devices[0]
+	w.kept(w.event(last, room, session, testkit.WithoutDeviceKeys))
+	if err := w.machine.TrackUsers(context.Background(), names); err != nil {
+		t.Fatal(err)
+	}
+	request := w.machine.QueryKeysForUsers(names)
+	answer := w.kit.KeysQuery(people...)
+
+	faulty.FailAt("Commit", 3, store.CodeUnavailable) // what is learned, the end of judging, what is learned
+	if _, err := w.machine.ReceiveKeysQueryResponse(context.Background(), answer, request.ID); err == nil || codeOf(t, err) != store.CodeUnavailable {
+		t.Fatalf("%v", err)
+	}
+	known := 0
+	for _, name := range names {
+		if _, _, _, is := w.machine.Identity(name); is {
+			known++
+		}
+	}
+	if known == 0 || known == len(names) {
+		t.Fatalf("%d of %d are known", known, len(names))
+	}
+	faulty.Heal()
+	result, err := w.machine.ReceiveKeysQueryResponse(context.Background(), answer, request.ID)
+	if err != nil || result.RoomKeys != 1 || len(result.Identities) != len(names)-known {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if outdated := w.machine.OutdatedUsers(); !slices.Equal(outdated, []ids.UserID{"@me:example.org"}) {
+		t.Errorf("still outdated: %v", outdated)
+	}
+	w.restart()
+	if c := w.stored(session); c.Current.Kind != sender.SenderUnverified {
+		t.Errorf("the key stands at %v", c.Current.Kind)
 	}
 }

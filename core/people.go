@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -235,11 +236,42 @@ func (m *Machine) applyAnswer(ctx context.Context, raw []byte, sequence trust.Se
 	if err != nil {
 		return nil, err
 	}
+	parts := []*trust.Answer{answer}
+	if !m.trust.NeedsAll(answer) {
+		// Each is some milliseconds of work, and in between the page has its turn.
+		parts = answer.Parts(answerPart)
+	}
+	result := &KeysQueryResult{Change: &trust.Change{}}
+	var judging error
+	for _, part := range parts {
+		change, judged, err := m.applyPart(ctx, part, sequence)
+		if change == nil {
+			return nil, err // what is learned so far is learned; the request has not had its answer
+		}
+		result.add(change, judged)
+		judging = cmp.Or(judging, err)
+	}
+	return result, judging
+}
+
+// answerPart is how many users of an answer are learned of at a time.
+const answerPart = 48
+
+// add adds what one part of an answer changed.
+func (r *KeysQueryResult) add(change *trust.Change, judged int) {
+	r.RoomKeys += judged
+	r.Devices = append(r.Devices, change.Devices...)
+	r.Identities = append(r.Identities, change.Identities...)
+	r.Verifications = append(r.Verifications, change.Verifications...)
+	r.Problems = append(r.Problems, change.Problems...)
+}
+
+func (m *Machine) applyPart(ctx context.Context, answer *trust.Answer, sequence trust.Sequence) (*trust.Change, int, error) {
 	users := answer.Users()
 	if m.trust.NeedsAll(answer) {
 		users = nil
 	}
-	change, judged, err := m.learn(ctx, users, BecauseKeysQuery, func(rows people) (*trust.Change, error) {
+	return m.learn(ctx, users, BecauseKeysQuery, func(rows people) (*trust.Change, error) {
 		if users != nil && m.trust.NeedsAll(answer) {
 			// It did not when it was asked: another answer has changed our own identity since.
 			all, err := m.readEverybody(ctx)
@@ -261,10 +293,6 @@ func (m *Machine) applyAnswer(ctx context.Context, raw []byte, sequence trust.Se
 		}
 		return application.Finish(held), nil
 	})
-	if change == nil {
-		return nil, err
-	}
-	return &KeysQueryResult{Change: change, RoomKeys: judged}, err
 }
 
 // ReceiveDeviceLists takes over device_lists of a /sync answer: lists of followed users in changed are outdated from now on, users in left

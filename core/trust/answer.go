@@ -113,6 +113,20 @@ func (a *Answer) Users() []ids.UserID {
 	return users
 }
 
+// Parts divides the answer into answers about at most so many users each, in order: what it says of one user is independent of the others, unless
+// NeedsAll says that it is not. What is wrong with the answer as a whole stands in the first part.
+func (a *Answer) Parts(users int) []*Answer {
+	var parts []*Answer
+	for some := range slices.Chunk(a.users, users) {
+		parts = append(parts, &Answer{users: some, failures: a.failures, problems: problems{limit: a.problems.limit}})
+	}
+	if len(parts) == 0 {
+		return []*Answer{a}
+	}
+	parts[0].problems = a.problems
+	return parts
+}
+
 // Problems is what could not even be taken apart. Change.Problems repeats it.
 func (a *Answer) Problems() []Problem { return a.problems.all() }
 
