@@ -1,7 +1,7 @@
 // Stories of the leaves that the copies lie in, told inside a page like those of idbkit.ts. What a store must do is told there and by the
 // suite of core/store; here it is held against a model in memory while leaves split, empty and are damaged, and each leaf is looked at.
 
-import { FrameReader, type FrameItem } from "../src/frame.js";
+import { encodeFrame, FrameReader, type FrameItem } from "../src/frame.js";
 import { SCHEMA, type Schema } from "../src/idb/index.js";
 import { Bridge, BridgeError, code, done, dump, editLeaf, packed, raw, replaced, same, write, type Op, type StoredRow } from "./idbkit.js";
 
@@ -270,6 +270,23 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     await bridge.open(name);
     same(await code(bridge.commit([put(["a"]), put(["b"]), put(["a"])])), "bad_request", "twice");
     same(await all(bridge), [], "nothing was written");
+  },
+
+  "the buffer of a request is the caller's again at once": async (name) => {
+    const bridge = new Bridge();
+    await bridge.open(name);
+    const call = async (method: string, ...items: FrameItem[]): Promise<FrameReader> => {
+      const request = encodeFrame(items);
+      const answer = bridge.host.call(method, request);
+      request.fill(255);
+      const reader = new FrameReader(await answer);
+      same(reader.text(), "ok", method);
+      return reader;
+    };
+    await call("commit", "relaxed", [], ["copies", ["a"], 0n, "put", "value", ["waiting", ["@u"]]], ["meta", ["m"], 0n, "put", "value", []]);
+    same((await call("get", "copies", ["a"])).left, 1, "get");
+    same((await call("page", "copies", "waiting", ["@u"], [], [], 5n)).left, 1, "page");
+    same([(await bridge.get("copies", ["a"]))[0]?.value, (await bridge.get("meta", ["m"]))[0]?.value], ["value", "value"], "rows");
   },
 
   "F07: whichever request on leaves fails, nothing is left": async (name) => {

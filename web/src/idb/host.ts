@@ -269,7 +269,8 @@ function browserStorage(): StorageManager | undefined {
 
 async function answer(request: Uint8Array, method: (reader: FrameReader) => Promise<FrameItem[]>): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return encodeFrame(["ok", ...(await method(new FrameReader(request)))]);
+    // What is read are views, and they are looked at until the transaction ends. The buffer is the caller's again when call returns.
+    return encodeFrame(["ok", ...(await method(new FrameReader(request.slice())))]);
   } catch (error) {
     return failure(storeError(error));
   }
