@@ -26,6 +26,6 @@ async function megolmSession(): Promise<{ readonly sessionId: string; readonly s
   return { sessionId: base64(key), sessionKey: base64(shared) };
 }
 
-function base64(bytes: Uint8Array): string {
+export function base64(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes)).replace(/=+$/, "");
 }

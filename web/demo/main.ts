@@ -4,9 +4,11 @@ import { initAsync, KnownSenderError, type TrustRequirement } from "../dist/inde
 import { requirements, type Account, type MessageRow, type SessionRow } from "./account.js";
 import { Board } from "./board.js";
 import { byId, el, fill } from "./dom.js";
+import { Files } from "./files.js";
+import { FilesPanel } from "./filespanel.js";
 import { Lanes } from "./lanes.js";
 import { matrix, type Policy } from "./matrix.js";
-import { readRecording, type RecordedAccount } from "./recording.js";
+import { readExports, readRecording, type RecordedAccount } from "./recording.js";
 import { sessionTable, type MissingKey } from "./sessions.js";
 import { closeAll, deleteAll, openAll, play, stages, type Stage } from "./stage.js";
 import { attempts, card, type Outcome } from "./tamper.js";
@@ -42,6 +44,9 @@ class Demo {
   /** The lanes board: it goes its own way beside the play. */
   readonly board = new Board();
 
+  /** The panel of key files, which goes its own way too. */
+  readonly files = new FilesPanel();
+
   /** Resolves when nothing is under way; rejects with what went wrong last. */
   idle(): Promise<void> {
     return this.#working;
@@ -72,6 +77,7 @@ class Demo {
       this.#drawTampering();
       await this.#openOrPlay();
       this.board.start((changed) => new Lanes(this.#recording, changed));
+      this.files.start(new Files(this.#recording, await readExports((path) => fetchText(`/recorded/${path}`))));
     });
   }
 

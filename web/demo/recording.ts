@@ -27,6 +27,16 @@ export interface RecordedEvent {
   readonly plaintext: string | null;
 }
 
+/** A key file that a client wrote, and its passphrase. The keys in it are those that the receiver `account` was sent. */
+export interface RecordedExport {
+  readonly name: string;
+  readonly client: string;
+  readonly account: string;
+  /** As text, as it was recorded. */
+  readonly text: string;
+  readonly passphrase: string;
+}
+
 /** One receiver of the recordings, and what it received. */
 export interface RecordedAccount {
   readonly name: string;
@@ -80,6 +90,16 @@ const accounts: readonly Files[] = [
     answers: ["mautrix/MX1-keys-query.json"],
   },
 ];
+
+/** Reads the key files that were recorded. */
+export async function readExports(read: (path: string) => Promise<string>): Promise<readonly RecordedExport[]> {
+  const { exportPassphrase } = JSON.parse(await read("js-sdk/secrets-for-samples.json")) as { readonly exportPassphrase: string };
+  return [
+    { name: "export-encrypted.txt", client: "matrix-js-sdk", account: "bob", text: await read("js-sdk/export-encrypted.txt"), passphrase: exportPassphrase },
+    // The recordings' README has this one.
+    { name: "MX1-export.txt", client: "mautrix-go", account: "mb", text: await read("mautrix/MX1-export.txt"), passphrase: "mautrix export" },
+  ];
+}
 
 interface Payload {
   readonly recipient: string;

@@ -26,13 +26,14 @@ const types = {
   ".json": "application/json",
   ".map": "application/json",
   ".svg": "image/svg+xml",
+  ".txt": "text/plain; charset=utf-8",
   ".wasm": "application/wasm",
 };
 
 const folders = [
   ["/demo/", ["web/build/demo", "web/demo"], [".js", ".css", ".svg"]],
   ["/dist/", ["web/dist"], [".js", ".map", ".wasm"]],
-  ["/recorded/", ["core/testdata/recorded"], [".json"]],
+  ["/recorded/", ["core/testdata/recorded"], [".json", ".txt"]],
 ];
 
 /** The file behind a path of the page, in the places to look for it. */
