@@ -1,5 +1,5 @@
-// The panel of key files: what was chosen, how far the import is, what came of it, and what is stored. Only what begins and ends is said aloud;
-// progress is drawn.
+// The panel of key files: what was chosen, how far the import is, what came of it, and what is stored. Only what begins and ends is said aloud, by
+// a status line; progress is drawn.
 
 import { KnownSenderError, type ImportFailure, type ImportProgress, type ImportResult } from "../dist/index.js";
 import { requirements } from "./account.js";
@@ -24,6 +24,9 @@ export interface FilesShown extends Stored {
 /** How many failures are drawn. */
 const mostFailures = 20;
 
+/** The two status lines: of the import, and of what is stored. */
+type Line = "files-status" | "files-stored-status";
+
 const numbers = new Intl.NumberFormat("en-GB");
 
 export class FilesPanel {
@@ -39,10 +42,10 @@ export class FilesPanel {
   /** Opens the machine and draws what it has. */
   start(files: Files): void {
     this.#files = files;
-    const click = (id: string, action: () => Promise<string> | string): void => byId(id).addEventListener("click", () => this.#try(id, action));
-    const submit = (form: string, button: string, action: () => Promise<string>): void => byId(form).addEventListener("submit", (event) => {
+    const click = (id: string, line: Line, action: () => Promise<string> | string): void => byId(id).addEventListener("click", () => this.#try(id, line, action));
+    const submit = (form: string, button: string, line: Line, action: () => Promise<string>): void => byId(form).addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#try(button, action);
+      this.#try(button, line, action);
     });
     const picker = field("files-input");
     byId("files-choose").addEventListener("click", () => {
@@ -52,25 +55,26 @@ export class FilesPanel {
       this.#take(picker.files);
       picker.value = ""; // the same file may be chosen again
     });
-    for (const recorded of files.exports) click(`files-recorded-${recorded.account}`, () => this.#choose(recorded, recorded.passphrase, ` It was written by ${recorded.client}.`));
-    click("files-make", async () => {
-      say("", "Making 5,000 sessions…");
+    for (const recorded of files.exports) click(`files-recorded-${recorded.account}`, "files-status", () => this.#choose(recorded, recorded.passphrase, ` It was written by ${recorded.client}.`));
+    click("files-make", "files-status", async () => {
+      say("files-status", "", "Making 5,000 sessions…");
       return this.#choose(await files.make(), madePassphrase, " Three entries are spoilt. Each of three rooms claims something else: the recorded device; its sender key beside a wrong fingerprint key; a device of nobody’s.");
     });
-    submit("files-form", "files-import", () => this.#import(files));
+    submit("files-form", "files-import", "files-status", () => this.#import(files));
     byId("files-cancel").addEventListener("click", () => this.#stop?.abort());
-    click("files-ask", () => this.#ask(files));
-    click("files-restart", async () => {
+    click("files-ask", "files-stored-status", () => this.#ask(files));
+    click("files-restart", "files-stored-status", async () => {
       await files.restart();
       this.#last = null;
       this.#drawLast();
       this.#drawSaved("");
+      say("files-status", "", "");
       return "The database is empty again.";
     });
-    submit("files-export-form", "files-export", () => this.#export(files));
+    submit("files-export-form", "files-export", "files-stored-status", () => this.#export(files));
     byId("files-reveal").addEventListener("click", () => this.#reveal());
     this.#watchDrops();
-    this.#do(async () => {
+    this.#do("files-stored-status", async () => {
       await files.open();
       const total = await files.count();
       return total === 0 ? "" : `Opened from IndexedDB: ${keys(total)}.`;
@@ -89,21 +93,21 @@ export class FilesPanel {
     return { ...(await this.#files.look()), last: this.#last };
   }
 
-  #try(id: string, action: () => Promise<string> | string): void {
-    if (enabled(id)) this.#do(action);
+  #try(id: string, line: Line, action: () => Promise<string> | string): void {
+    if (enabled(id)) this.#do(line, action);
   }
 
-  /** One thing after the other. What an action returns is said. */
-  #do(action: () => Promise<string> | string): void {
+  /** One thing after the other. What an action returns is said on its line. */
+  #do(line: Line, action: () => Promise<string> | string): void {
     const now = this.#working
       .catch(() => undefined)
       .then(async () => {
         this.#busy = true;
         this.#drawControls();
         try {
-          say("", await action());
+          say(line, "", await action());
         } catch (thrown) {
-          say("bad", thrown instanceof KnownSenderError ? `${thrown.code}: ${thrown.message}` : String(thrown));
+          say(line, "bad", thrown instanceof KnownSenderError ? `${thrown.code}: ${thrown.message}` : String(thrown));
           throw thrown;
         } finally {
           await this.#look();
@@ -127,7 +131,7 @@ export class FilesPanel {
   #take(list: FileList | null | undefined): void {
     const file = list?.[0];
     if (file === undefined || !enabled("files-choose")) return;
-    this.#do(async () => {
+    this.#do("files-status", async () => {
       const said = this.#choose({ name: file.name, text: await file.text() }, "");
       field("files-passphrase").focus();
       return said;
@@ -163,7 +167,7 @@ export class FilesPanel {
     this.#last = null;
     this.#drawLast();
     byId("files-progress").removeAttribute("value"); // opening it takes a moment, and nobody can say how long
-    say("", `Importing ${file.name}…`);
+    say("files-status", "", `Importing ${file.name}…`);
     this.#drawControls();
     const from = performance.now();
     try {
@@ -205,7 +209,7 @@ export class FilesPanel {
   async #export(files: Files): Promise<string> {
     const { text, count } = await files.export(field("files-export-passphrase").value);
     this.#drawSaved(text, count);
-    return `A key file of ${keys(count)} is written. It can be saved below.`;
+    return `A key file of ${keys(count)} is written. Save it below.`;
   }
 
   #drawSaved(text: string, count = 0): void {
@@ -226,7 +230,7 @@ export class FilesPanel {
     try {
       this.#stored = await this.#files.look();
     } catch (thrown) {
-      say("bad", thrown instanceof Error ? thrown.message : String(thrown));
+      say("files-stored-status", "bad", thrown instanceof Error ? thrown.message : String(thrown));
       return;
     }
     const { total, rooms, keys: drawn } = this.#stored;
@@ -324,8 +328,8 @@ function keys(count: number): string {
   return count === 1 ? "1 room key" : `${numbers.format(count)} room keys`;
 }
 
-function say(kind: "good" | "bad" | "", text: string): void {
-  const status = byId("files-status");
+function say(line: Line, kind: "good" | "bad" | "", text: string): void {
+  const status = byId(line);
   status.textContent = text;
   status.className = kind === "" ? "status" : `status ${kind}`;
 }

@@ -32,7 +32,7 @@ const atOnce = 200;
 
 /** Makes a key export as JSON text: a third names the device, a third its sender key with another fingerprint key, a third a device of nobody's. */
 export async function makeExport(device: PretendedDevice): Promise<string> {
-  const nobody = { senderKey: randomKey(), ed25519: randomKey() };
+  const nobody = { senderKey: base64(await publicKey("X25519")), ed25519: base64(await publicKey("Ed25519")) };
   const claims = [device, { ...device, ed25519: nobody.ed25519 }, nobody];
   const entries: Entry[] = [];
   while (entries.length < madeKeys) {
@@ -59,8 +59,7 @@ async function makeEntry(position: number, claims: readonly PretendedDevice[]): 
 
 /** A session as exports hold it: version 1, message index 0, the ratchet, the public key. Nothing signs it. */
 async function exportedSession(): Promise<{ readonly sessionId: string; readonly sessionKey: string }> {
-  const pair = (await crypto.subtle.generateKey({ name: "Ed25519" }, false, ["sign", "verify"])) as CryptoKeyPair;
-  const key = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+  const key = await publicKey("Ed25519");
   const exported = new Uint8Array(165);
   exported[0] = 1;
   crypto.getRandomValues(exported.subarray(5, 133));
@@ -68,6 +67,8 @@ async function exportedSession(): Promise<{ readonly sessionId: string; readonly
   return { sessionId: base64(key), sessionKey: base64(exported) };
 }
 
-function randomKey(): string {
-  return base64(crypto.getRandomValues(new Uint8Array(32)));
+/** The public key of a pair that is forgotten at once. */
+async function publicKey(algorithm: "Ed25519" | "X25519"): Promise<Uint8Array> {
+  const pair = (await crypto.subtle.generateKey(algorithm, false, algorithm === "Ed25519" ? ["sign", "verify"] : ["deriveBits"])) as CryptoKeyPair;
+  return new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
 }
