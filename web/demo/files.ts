@@ -25,12 +25,12 @@ export interface StoredKey extends ExportedRoomKeyInfo {
 export interface Stored {
   readonly total: number;
   readonly rooms: number;
-  /** Those that are drawn: the ones with a recorded message first, then some of each room. */
+  /** Those that are drawn: the ones with a recorded message first, then the first of each room, then the second, and so on. */
   readonly keys: readonly StoredKey[];
 }
 
-/** How many keys are drawn, and how many of one room. */
-const most = { all: 12, room: 2 } as const;
+/** How many keys are drawn. */
+const mostDrawn = 6;
 
 const database = "knownsender-demo-files";
 /** What the file of made keys is sealed with. */
@@ -74,12 +74,12 @@ export class Files {
   }
 
   /** Makes a file of thousands of keys, some of which name the recorded device of a sender as theirs. */
-  async make(): Promise<KeyFile> {
+  async make(count: number): Promise<KeyFile> {
     const [key] = this.#recorded.keys;
     if (key === undefined) throw new Error("The recording is not whole.");
     const { keys } = JSON.parse(key.payload) as { readonly keys: { readonly ed25519: string } };
-    const list = await makeExport({ senderKey: key.senderKey, ed25519: keys.ed25519 });
-    return { name: "5,000-made-keys.txt", text: await OlmMachine.encryptExportedRoomKeys(list, madePassphrase) };
+    const list = await makeExport(count, { senderKey: key.senderKey, ed25519: keys.ed25519 });
+    return { name: `${count}-made-keys.txt`, text: await OlmMachine.encryptExportedRoomKeys(list, madePassphrase) };
   }
 
   /** The senders of the recorded files are asked about, and the recorded answers come. */
@@ -109,17 +109,18 @@ export class Files {
     const machine = this.#open();
     const events = this.recording.flatMap(({ events }) => events);
     const recorded: ExportedRoomKeyInfo[] = [];
-    const others: ExportedRoomKeyInfo[] = [];
+    const others: { readonly key: ExportedRoomKeyInfo; readonly place: number }[] = [];
     const inRoom = new Map<string, number>();
     await machine.exportRoomKeys((key) => {
       const before = inRoom.get(key.roomId) ?? 0;
       inRoom.set(key.roomId, before + 1);
       if (events.some(({ sessionId }) => sessionId === key.sessionId)) recorded.push(key);
-      else if (before < most.room) others.push(key);
+      else if (before < mostDrawn) others.push({ key, place: before });
       return false; // looked at, not exported
     });
     const keys: StoredKey[] = [];
-    for (const key of [...recorded, ...others].slice(0, most.all)) keys.push(await this.#stored(key, events));
+    others.sort((a, b) => a.place - b.place); // rooms stay in their order
+    for (const key of [...recorded, ...others.map(({ key }) => key)].slice(0, mostDrawn)) keys.push(await this.#stored(key, events));
     return { total: await this.count(), rooms: inRoom.size, keys };
   }
 

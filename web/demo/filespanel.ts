@@ -21,6 +21,9 @@ export interface FilesShown extends Stored {
   readonly last: LastImport | null;
 }
 
+/** How many keys can be made: some to see how it goes, and so many that there is time to cancel. */
+const madeCounts = [5000, 30_000] as const;
+
 /** How many failures are drawn. */
 const mostFailures = 20;
 
@@ -56,10 +59,12 @@ export class FilesPanel {
       picker.value = ""; // the same file may be chosen again
     });
     for (const recorded of files.exports) click(`files-recorded-${recorded.account}`, "files-status", () => this.#choose(recorded, recorded.passphrase, ` It was written by ${recorded.client}.`));
-    click("files-make", "files-status", async () => {
-      say("files-status", "", "Making 5,000 sessions…");
-      return this.#choose(await files.make(), madePassphrase, " Three entries are spoilt. Each of three rooms claims something else: the recorded device; its sender key beside a wrong fingerprint key; a device of nobody’s.");
-    });
+    for (const count of madeCounts) {
+      click(`files-make-${count}`, "files-status", async () => {
+        say("files-status", "", `Making ${numbers.format(count)} sessions…`);
+        return this.#choose(await files.make(count), madePassphrase, " Three entries are spoilt. Each of three rooms claims something else: the recorded device; its sender key beside a wrong fingerprint key; a device of nobody’s.");
+      });
+    }
     submit("files-form", "files-import", "files-status", () => this.#import(files));
     byId("files-cancel").addEventListener("click", () => this.#stop?.abort());
     click("files-ask", "files-stored-status", () => this.#ask(files));
@@ -235,7 +240,7 @@ export class FilesPanel {
     }
     const { total, rooms, keys: drawn } = this.#stored;
     byId("files-stored").textContent =
-      total === 0 ? "Nothing yet." : `${keys(total)} in ${rooms === 1 ? "one room" : `${numbers.format(rooms)} rooms`}${drawn.length < total ? `; ${drawn.length} are drawn, at most two of a room` : ""}. What they claim is looked up now and stored nowhere.`;
+      total === 0 ? "Nothing yet." : `${keys(total)} in ${rooms === 1 ? "one room" : `${numbers.format(rooms)} rooms`}${drawn.length < total ? `; ${drawn.length} are drawn, some of each room` : ""}. What they claim is looked up now and stored nowhere.`;
     fill(byId("files-keys"), ...drawn.map(keyCard));
   }
 
@@ -250,7 +255,7 @@ export class FilesPanel {
     // Not `disabled`, which would take the focus from under the finger.
     const enable = (id: string, can: boolean): void => byId(id).setAttribute("aria-disabled", String(!can));
     const idle = !this.#busy;
-    for (const id of ["files-choose", "files-make", "files-ask", ...(this.#files?.exports ?? []).map(({ account }) => `files-recorded-${account}`)]) enable(id, idle);
+    for (const id of ["files-choose", "files-ask", ...madeCounts.map((count) => `files-make-${count}`), ...(this.#files?.exports ?? []).map(({ account }) => `files-recorded-${account}`)]) enable(id, idle);
     enable("files-import", idle && this.#file !== undefined);
     enable("files-cancel", this.#stop !== undefined);
     enable("files-export", idle && this.#stored.total > 0);

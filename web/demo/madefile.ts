@@ -9,8 +9,7 @@ export interface PretendedDevice {
   readonly ed25519: string;
 }
 
-/** How many there are, and which of them are spoilt: an entry that is wrong costs only itself. */
-export const madeKeys = 5000;
+/** Which entries are spoilt: one that is wrong costs only itself. */
 const spoilt = new Map<number, (entry: Entry) => Entry>([
   [4200, (entry) => ({ ...entry, session_id: base64(new Uint8Array(32).fill(7)) })],
   [4600, (entry) => ({ ...entry, session_key: entry.session_key.slice(0, 100) })],
@@ -31,13 +30,13 @@ interface Entry {
 const atOnce = 200;
 
 /** Makes a key export as JSON text: a third names the device, a third its sender key with another fingerprint key, a third a device of nobody's. */
-export async function makeExport(device: PretendedDevice): Promise<string> {
+export async function makeExport(count: number, device: PretendedDevice): Promise<string> {
   const nobody = { senderKey: base64(await publicKey("X25519")), ed25519: base64(await publicKey("Ed25519")) };
   const claims = [device, { ...device, ed25519: nobody.ed25519 }, nobody];
   const entries: Entry[] = [];
-  while (entries.length < madeKeys) {
+  while (entries.length < count) {
     const from = entries.length;
-    entries.push(...(await Promise.all(Array.from({ length: Math.min(atOnce, madeKeys - from) }, (_, i) => makeEntry(from + i, claims)))));
+    entries.push(...(await Promise.all(Array.from({ length: Math.min(atOnce, count - from) }, (_, i) => makeEntry(from + i, claims)))));
   }
   return JSON.stringify(entries);
 }

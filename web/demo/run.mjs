@@ -321,7 +321,7 @@ async function files(page) {
   expect("files, the hints in the page", drawnHints, asked.keys.map(({ sessionId, copy }) => [sessionId, `${copy.hint?.userId} ${copy.hint?.deviceId}`, copy.hint?.crossSigned]));
 
   console.log("\n" + bold("Keys from files") + ": 5,000 made keys, cancelled in the middle\n");
-  await click("files-make");
+  await click("files-make-5000");
   await cancelInTheMiddle();
   const cancelled = await report();
   const kept = cancelled.total - asked.total;
@@ -349,7 +349,7 @@ async function files(page) {
   say(all(expect("files, the third time", counts(again.last.result), [0, 4997, 0, 3]), expect("files, stored", again.total, 4999)), `Once more: ${(await status())[1]}`);
   // Whoever writes a file can name any device: with its true keys that is a hint, with others it is none. The verdicts are those of every other.
   const inRooms = Object.fromEntries(again.keys.map(({ roomId, sessionId }) => [sessionId, expected.files.hints[sessionId] ?? expected.files.made[roomId]]));
-  expect("files, drawn of the made keys", again.keys.map(({ roomId }) => roomId).filter((room) => room in expected.files.made), Object.keys(expected.files.made).flatMap((room) => [room, room]));
+  expect("files, drawn of the made keys", [...new Set(again.keys.map(({ roomId }) => roomId).filter((room) => room in expected.files.made))], Object.keys(expected.files.made));
   table(again, inRooms);
 
   console.log("\n" + bold("Keys from files") + ": out into a file, and back\n");

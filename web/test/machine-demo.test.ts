@@ -19,5 +19,10 @@ test("the demo plays the recorded traffic, and everything is as expected", () =>
   assert.match(printed, /The page was loaded again: still there, with the schedules stored beside them\./);
   assert.match(printed, /8EkQE6YSaa +slow +retry +\d+ +settled +“hello bob, this is alice” +DeviceInfo -> SenderUnverified\n/);
   assert.match(printed, /fast +fast +0 +settled +made in the page +SenderUnverified\n/);
+  // Key files: hearsay with a hint, whole chunks after a cancellation, the same keys after a round trip.
+  assert.match(printed, /A wrong passphrase: bad_passphrase_or_corrupt: /);
+  assert.match(printed, /8EkQE6YSaa +UnknownDevice, legacy .*claims to be from @alicemwtd9qv4:localhost's device ALICEDEV1, which is cross-signed today\.\n/);
+  assert.match(printed, /Cancelled: [\d,]+ room keys of it are stored, in whole chunks\./);
+  assert.match(printed, /Into an empty database, and out again: the same keys\./);
   assert.match(printed, /Everything is as expected\./);
 });
