@@ -142,7 +142,7 @@ func (p *program) endImport(ctx context.Context, args [][]byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	delete(p.imports, string(args[0]))
+	defer delete(p.imports, string(args[0])) // the end may take some time, in which it is asked how far it is, or stopped
 	if err := found.End(ctx); err != nil {
 		return nil, err
 	}

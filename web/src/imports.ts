@@ -77,7 +77,7 @@ function* textPieces(text: string): Generator<string> {
 function* listPieces(keys: readonly unknown[]): Generator<string> {
   yield "[";
   for (let from = 0; from < keys.length; from += pieceKeys) {
-    const part = keys.slice(from, from + pieceKeys).map(keyText).join(",");
+    const part = Array.from(keys.slice(from, from + pieceKeys), keyText).join(",") // an element that is not there is one, too;
     yield from === 0 ? part : `,${part}`;
   }
   yield "]";
@@ -121,7 +121,12 @@ export async function importKeys(engine: Engine, source: ImportSource, keys: Key
   };
   const timer = setInterval(() => {
     if (halted !== undefined) return;
-    const counts = parse<ImportCounts>(engine.syncText("importCounts", [id]));
+    let counts: ImportCounts;
+    try {
+      counts = parse<ImportCounts>(engine.syncText("importCounts", [id]));
+    } catch {
+      return; // the machine is being closed, or has died: the import is about to fail with that
+    }
     tell(counts, Math.max(keys.total, totalOf(counts)));
   }, tellAfter);
   signal?.addEventListener("abort", halt, { once: true });
