@@ -70,8 +70,13 @@ let recording: Promise<readonly RecordedAccount[]> | undefined;
 
 /** The recorded traffic. */
 export function recorded(): Promise<readonly RecordedAccount[]> {
-  recording ??= readRecording((path) => readFile(join(top, "core/testdata/recorded", path), "utf8"));
+  recording ??= readRecording(recordedFile);
   return recording;
+}
+
+/** The text of a recorded file. */
+export function recordedFile(path: string): Promise<string> {
+  return readFile(join(top, "core/testdata/recorded", path), "utf8");
 }
 
 /** What must never be printed: the base64 of session keys that a text holds, in pieces of any session key's length. */
