@@ -80,7 +80,11 @@ func (p *program) id(id string) []byte {
 func (p *program) beginImport(ctx context.Context, args [][]byte) ([]byte, error) {
 	options := core.ImportOptions{BackupVersion: string(args[0])}
 	var err error
-	switch kind := string(args[1]); kind {
+	kind := string(args[1])
+	if version := options.BackupVersion; kind != "none" && (version == "" || len(version) > 255) {
+		return nil, &core.BackupStateError{Code: core.CodeBadBackupVersion}
+	}
+	switch kind {
 	case "none":
 	case "base64":
 		options.BackupKey, err = keyfile.ParseBackupKey(string(args[2]))

@@ -129,8 +129,8 @@ export async function importKeys(engine: Engine, source: ImportSource, keys: Key
     }
     tell(counts, Math.max(keys.total, totalOf(counts)));
   }, tellAfter);
-  signal?.addEventListener("abort", halt, { once: true });
   try {
+    signal?.addEventListener("abort", halt, { once: true });
     tell({ imported: 0, unchanged: 0, better: 0, failed: 0 }, keys.total);
     let turn = performance.now();
     for (const piece of keys.pieces) {

@@ -171,7 +171,7 @@ export class OlmMachine {
     });
     try {
       const { ed25519, curve25519 } = options.identityKeys;
-      await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined), options.senderDataKey ?? ""]);
+      await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined), senderDataKey(options.senderDataKey)]);
     } catch (thrown) {
       tabs?.close();
       engine.stop();
@@ -287,9 +287,7 @@ export class OlmMachine {
    */
   async importBackedUpRoomKeys(backup: string | JsonObject, options: ImportOptions & { decryptionKey: BackupDecryptionKey; backupVersion: string }): Promise<ImportResult> {
     this.#open();
-    const key = options.decryptionKey;
-    const source: ImportSource = "base64" in key ? [options.backupVersion, "base64", key.base64] : [options.backupVersion, "recovery", key.recoveryKey];
-    return importKeys(this.#engine, source, backedUpKeys(backup), options);
+    return importKeys(this.#engine, backupSource(options), backedUpKeys(backup), options);
   }
 
   /**
@@ -388,6 +386,7 @@ export class OlmMachine {
    */
   async receiveForwardedRoomKeys(events: readonly DecryptedOlmEvent[]): Promise<ForwardedRoomKeyReceipt[]> {
     this.#open();
+    if (!Array.isArray(events)) throw new KnownSenderError("bad_request", "receiveForwardedRoomKeys takes a list.", { expected: "an array", got: typeof events });
     return parse<ForwardedRoomKeyReceipt[]>(await this.#engine.callText("receiveForwardedRoomKeys", events.flatMap(roomKeyArguments)));
   }
 
@@ -684,6 +683,24 @@ function databaseName(store: unknown): string {
     if (typeof name === "string" && name !== "" && member(store, "memory") === undefined) return name;
   }
   throw new KnownSenderError("bad_store", "OlmMachine.open needs to know where to keep things.", { expected: "{ name: a name that is not empty } or { memory: true }" });
+}
+
+/** The sender data key; nothing when none was given. Which length is right, the program says. */
+function senderDataKey(key: unknown): Uint8Array {
+  if (key === undefined) return new Uint8Array(0);
+  if (key instanceof Uint8Array && key.length > 0) return key;
+  throw new KnownSenderError("bad_sender_data_key", "This is no sender data key.", { expected: "a Uint8Array of 32 bytes", got: key instanceof Uint8Array ? "0 bytes" : typeof key });
+}
+
+/** Which backup keys come from, and the key that opens them. */
+function backupSource({ backupVersion, decryptionKey }: { backupVersion: string; decryptionKey: BackupDecryptionKey }): ImportSource {
+  const given: unknown = decryptionKey;
+  const key = isObject(given) ? given : {};
+  const base64 = member(key, "base64");
+  if (typeof base64 === "string") return [backupVersion, "base64", base64];
+  const recoveryKey = member(key, "recoveryKey");
+  if (typeof recoveryKey === "string") return [backupVersion, "recovery", recoveryKey];
+  throw new KnownSenderError("bad_backup_key", "This is not the private key of a backup.", { expected: "{ base64 } or { recoveryKey }" });
 }
 
 /** The program's IndexedDB, and what happens to it without anybody asking. */
