@@ -336,6 +336,11 @@ export class BackupVault {
   /** A KeyBackupData of an exported room key. */
   sealed(exported: { [name: string]: Json }): { [name: string]: Json } {
     const { room_id: _, session_id: __, ...payload } = exported;
+    return this.sealedPayload(payload);
+  }
+
+  /** A KeyBackupData of whatever it is given. */
+  sealedPayload(payload: { [name: string]: Json }): { [name: string]: Json } {
     const ephemeral = generateKeyPairSync("x25519");
     const keys = this.#keys(diffieHellman({ privateKey: ephemeral.privateKey, publicKey: createPublicKey(this.#private) }));
     const cipher = createCipheriv("aes-256-cbc", keys.aes, keys.iv);
