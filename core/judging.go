@@ -1,8 +1,10 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 
 	"knownsender/core/ids"
@@ -112,7 +114,10 @@ func (m *Machine) judgeIndex(ctx context.Context, index string, parts []record.J
 			rows = slices.DeleteFunc(rows, func(row store.Row) bool {
 				return !slices.ContainsFunc(parts, func(part record.JudgePart) bool { return row.Entry(index).HasPrefix(part.Value) })
 			})
-			return m.judgeRows(ctx, rows, because)
+			if changed, err = m.judgeRows(ctx, rows, because); err != nil {
+				return changed, err
+			}
+			return changed, m.flush(ctx)
 		}
 	}
 	for _, part := range parts {
@@ -125,22 +130,51 @@ func (m *Machine) judgeIndex(ctx context.Context, index string, parts []record.J
 	return changed, nil
 }
 
+// judgePart judges what one part names. While one page is written the next is read and judged.
 func (m *Machine) judgePart(ctx context.Context, part record.JudgePart, because Cause) (changed int, err error) {
 	query := store.Query{Table: store.Copies, Index: part.Index, IndexValue: part.Value, Limit: judgePage}
+	written := func() error { return nil }
 	for {
 		rows, err := m.store.Page(ctx, query)
 		if err != nil {
-			return changed, err
+			return changed, cmp.Or(written(), err)
 		}
 		n, err := m.judgeRows(ctx, rows, because)
 		changed += n
-		if err != nil || len(rows) < judgePage {
-			return changed, err
+		if before := written(); err != nil || before != nil {
+			return changed, cmp.Or(before, err)
 		}
+		if len(rows) < judgePage {
+			return changed, m.flush(ctx)
+		}
+		written = m.beside(func() error { return m.flush(ctx) })
 		query = query.Next(&rows[len(rows)-1])
 	}
 }
 
+// errAbandoned is what is left of work that panicked.
+var errAbandoned = errors.New("internal error: the work came to no end")
+
+// beside has f run at the waits of the call that begins it. What it returns waits for the end of that, once.
+func (m *Machine) beside(f func() error) (end func() error) {
+	done := make(chan error, 1)
+	go func() {
+		err := errAbandoned
+		defer func() {
+			_ = recover() // the call that waits tells it
+			done <- err
+		}()
+		m.turn.Lock()
+		defer m.turn.Unlock()
+		err = f()
+	}()
+	return func() (err error) {
+		m.turn.give(func() { err = <-done })
+		return err
+	}
+}
+
+// judgeRows judges the copies in rows and puts what changed on the shelf.
 func (m *Machine) judgeRows(ctx context.Context, rows []store.Row, because Cause) (changed int, err error) {
 	copies := make([]*shelved, 0, len(rows))
 	for i := range rows {
@@ -148,10 +182,7 @@ func (m *Machine) judgeRows(ctx context.Context, rows []store.Row, because Cause
 			copies = append(copies, there)
 		}
 	}
-	if changed, err = m.judgeCopies(ctx, copies, because); err != nil {
-		return changed, err
-	}
-	return changed, m.flush(ctx)
+	return m.judgeCopies(ctx, copies, because)
 }
 
 // judgeCopies walks copies through the finder once more and puts what changed on the shelf.
