@@ -22,10 +22,16 @@ func ParseCurve25519(text string) (Curve25519, error) {
 	if err := decodeExactly(key[:], text, CodeBadKeyLength); err != nil {
 		return Curve25519{}, err
 	}
-	if lowOrderCurve25519((*[32]byte)(&key)) {
+	return NewCurve25519(key)
+}
+
+// NewCurve25519 is ParseCurve25519 for bytes that came out of something else, an Olm message for instance. The error is an *Error:
+// low_order_key or non_canonical_key.
+func NewCurve25519(key [32]byte) (Curve25519, error) {
+	if lowOrderCurve25519(&key) {
 		return Curve25519{}, &Error{Code: CodeLowOrderKey}
 	}
-	if !belowP((*[32]byte)(&key)) {
+	if !belowP(&key) {
 		return Curve25519{}, &Error{Code: CodeNonCanonicalKey}
 	}
 	return key, nil

@@ -1,0 +1,98 @@
+package olm
+
+import (
+	"slices"
+
+	"maunium.net/go/mautrix/crypto/goolm/account"
+	"maunium.net/go/mautrix/crypto/goolm/crypto"
+	"maunium.net/go/mautrix/crypto/goolm/session"
+
+	"knownsender/core/keys"
+)
+
+// Account is this device's identity: an Ed25519 key pair to sign with, a Curve25519 key pair to agree with, and the one-time keys that others
+// begin sessions with. It never changes: methods that would change it return another account.
+type Account struct{ inner account.Account }
+
+// NewAccount draws the keys of a new device. It has no one-time keys yet.
+func NewAccount() *Account {
+	inner, err := account.NewAccount()
+	if err != nil {
+		panic("internal error: no account: " + err.Error()) // the system's randomness does not fail
+	}
+	return &Account{inner: *inner}
+}
+
+// Ed25519 is the device's fingerprint key, which signs.
+func (a *Account) Ed25519() keys.Ed25519 { return keys.Ed25519(a.inner.IdKeys.Ed25519.PublicKey) }
+
+// Curve25519 is the device's identity key: the `sender_key` of its Olm messages.
+func (a *Account) Curve25519() keys.Curve25519 {
+	return keys.Curve25519(a.inner.IdKeys.Curve25519.PublicKey)
+}
+
+// Sign is the fingerprint key's signature over message: canonical JSON, as a rule.
+func (a *Account) Sign(message []byte) keys.Signature {
+	signature, err := a.inner.IdKeys.Ed25519.Sign(message)
+	if err != nil {
+		panic("internal error: no signature: " + err.Error())
+	}
+	return keys.Signature(signature)
+}
+
+// NewInbound begins a session with the device whose identity key is theirIdentity, and opens the pre-key message that began it. next is the
+// account without the one-time key that was used, or a itself when it was a fallback key: that one stays. The error is an *Error:
+// not_a_pre_key_message, sender_key_mismatch, one_time_key_unknown, or one of Session.Decrypt.
+//
+// A message that began a session earlier must not come here again while that session is kept (Session.MatchesInbound, and Channels.Decrypt,
+// which asks it): with a fallback key it would begin it anew.
+func (a *Account) NewInbound(theirIdentity keys.Curve25519, m Message) (s *Session, plaintext []byte, next *Account, err error) {
+	if m.kind != PreKey {
+		return nil, nil, nil, &Error{Code: CodeNotAPreKeyMessage}
+	}
+	if m.identityKey != theirIdentity {
+		return nil, nil, nil, &Error{Code: CodeSenderKeyMismatch}
+	}
+	oneTimeKey, position := a.find(m.oneTimeKey[:])
+	if oneTimeKey == nil {
+		return nil, nil, nil, &Error{Code: CodeOneTimeKeyUnknown}
+	}
+	found := func(crypto.Curve25519PublicKey) *crypto.OneTimeKey { return oneTimeKey }
+	begun, err := session.NewInboundOlmSession(nil, []byte(m.body), found, a.inner.IdKeys.Curve25519)
+	if err != nil {
+		panic("internal error: goolm refuses a message that was read: " + err.Error())
+	}
+	plaintext, s, err = (&Session{inner: *begun}).Decrypt(m)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if position < 0 {
+		return s, plaintext, a, nil
+	}
+	next = a.clone()
+	next.inner.OTKeys = slices.Delete(next.inner.OTKeys, position, position+1)
+	return s, plaintext, next, nil
+}
+
+// NewOutbound begins a session with the device whose identity key and one-time key (or fallback key) these are. Whether the device signed the
+// one-time key is the caller's to check. The error is an *Error: bad_identity_key or bad_one_time_key; keys that were parsed cannot cause it.
+func (a *Account) NewOutbound(theirIdentity, theirOneTimeKey keys.Curve25519) (*Session, error) {
+	if _, err := keys.NewCurve25519(theirIdentity); err != nil {
+		return nil, &Error{Code: CodeBadIdentityKey}
+	}
+	if _, err := keys.NewCurve25519(theirOneTimeKey); err != nil {
+		return nil, &Error{Code: CodeBadOneTimeKey}
+	}
+	begun, err := session.NewOutboundOlmSession(a.inner.IdKeys.Curve25519, theirIdentity[:], theirOneTimeKey[:])
+	if err != nil {
+		panic("internal error: goolm refuses keys that were checked: " + err.Error())
+	}
+	return &Session{inner: *begun}, nil
+}
+
+// clone is a copy whose lists can be changed. The keys are shared: goolm replaces them and never writes into them.
+func (a *Account) clone() *Account {
+	next := *a
+	next.inner.OTKeys = slices.Clone(a.inner.OTKeys)
+	return &next
+}
