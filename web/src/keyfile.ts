@@ -19,7 +19,7 @@ export const keyFileMethods: Readonly<Record<string, HostMethod>> = {
   /** passphrase, header and ciphertext, MAC -> 0 when the MAC is wrong, or 1 and the plaintext */
   openKeyFile: async (request) => {
     const [passphrase, maced, mac] = items(request);
-    const keys = await deriveFileKeys(passphrase, maced);
+    const keys = await supported(fileAlgorithms, () => deriveFileKeys(passphrase, maced));
     if (!(await keys.subtle.verify("HMAC", keys.mac, mac, maced))) return new Uint8Array([0]);
     const plaintext = new Uint8Array(await keys.subtle.decrypt(keys.counter, keys.aes, maced.subarray(header.length)));
     return joined(new Uint8Array([1]), plaintext);
@@ -28,7 +28,7 @@ export const keyFileMethods: Readonly<Record<string, HostMethod>> = {
   /** passphrase, header, plaintext -> ciphertext and MAC */
   sealKeyFile: async (request) => {
     const [passphrase, head, plaintext] = items(request);
-    const keys = await deriveFileKeys(passphrase, head);
+    const keys = await supported(fileAlgorithms, () => deriveFileKeys(passphrase, head));
     const maced = joined(head, new Uint8Array(await keys.subtle.encrypt(keys.counter, keys.aes, plaintext)));
     return joined(maced.subarray(header.length), new Uint8Array(await keys.subtle.sign("HMAC", keys.mac, maced)));
   },
@@ -37,7 +37,7 @@ export const keyFileMethods: Readonly<Record<string, HostMethod>> = {
   agree: async (request) => {
     const [secret, ...publics] = decodeFrame(request) as Bytes[];
     const subtle = subtleCrypto();
-    const own = await x25519(() => subtle.importKey("pkcs8", joined(pkcs8, secret ?? new Uint8Array(0)), "X25519", false, ["deriveBits"]));
+    const own = await supported("X25519", () => subtle.importKey("pkcs8", joined(pkcs8, secret ?? new Uint8Array(0)), "X25519", false, ["deriveBits"]));
     const answers = new Uint8Array(publics.length * (1 + keyLength));
     await inParts(publics.length, async (i) => {
       const shared = await agreed(subtle, own, publics[i] as Bytes);
@@ -54,7 +54,7 @@ export const keyFileMethods: Readonly<Record<string, HostMethod>> = {
     const subtle = subtleCrypto();
     const answers = new Uint8Array(new DataView(count.buffer, count.byteOffset).getUint32(0) * 2 * keyLength);
     await inParts(answers.length / (2 * keyLength), async (i) => {
-      const pair = (await x25519(() => subtle.generateKey("X25519", false, ["deriveBits"]))) as CryptoKeyPair;
+      const pair = (await supported("X25519", () => subtle.generateKey("X25519", false, ["deriveBits"]))) as CryptoKeyPair;
       const shared = await agreed(subtle, pair.privateKey, peer);
       if (shared === undefined) return; // all zeros, which the program refuses
       answers.set(new Uint8Array(await subtle.exportKey("raw", pair.publicKey)), i * 2 * keyLength);
@@ -81,6 +81,8 @@ function joined(a: Bytes, b: Bytes): Bytes {
   return whole;
 }
 
+const fileAlgorithms = "PBKDF2, AES-CTR or HMAC";
+
 interface FileKeys {
   subtle: SubtleCrypto;
   aes: CryptoKey;
@@ -102,11 +104,12 @@ async function deriveFileKeys(passphrase: Bytes, file: Bytes): Promise<FileKeys>
   return { subtle, aes, mac, counter: { name: "AES-CTR", counter: file.slice(...header.iv), length: 128 } };
 }
 
-async function x25519<T>(work: () => Promise<T>): Promise<T> {
+/** Does work that a platform without one of the algorithms cannot do. */
+async function supported<T>(algorithms: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    throwIfUnsupported(thrown, "X25519");
+    throwIfUnsupported(thrown, algorithms);
     throw thrown;
   }
 }
