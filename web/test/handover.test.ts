@@ -137,9 +137,10 @@ describe("a history bundle", () => {
     const mine = me.identity as Identity;
     alice.identity?.signedBy.push({ user: me.userId, key: mine.userSigning });
     const [one, two, foreign] = [new Outbound(room), new Outbound(room), new Outbound("!other:test")];
+    const notice = { room_id: room, algorithm: "m.megolm.v1.aes-sha2", session_id: new Outbound(room).sessionId, sender_key: bob.curve25519, code: "m.history_not_shared", reason: "no" };
     const content = {
       room_keys: [{ ...one.exported(bob), shared_history: true }, { ...foreign.exported(bob), shared_history: true }, { ...two.exported(bob), session_key: "AQ" }, { ...two.exported(bob), shared_history: true }],
-      withheld: [{ room_id: room, algorithm: "m.megolm.v1.aes-sha2", session_id: new Outbound(room).sessionId, sender_key: bob.curve25519, code: "m.history_not_shared", reason: "no" }, { room_id: "!other:test" }],
+      withheld: [notice, { ...notice, room_id: "!other:test" }, {}],
     };
     const { item, bytes } = historyBundle(alice, me, room, content);
     const before = keysQueryAnswer([me, alice]);
@@ -176,12 +177,12 @@ describe("a history bundle", () => {
         const late = await kit.failure(() => machine.receiveRoomKeyBundle(item, new Uint8Array(bytes)));
         await machine.close();
         return { descriptor, result, again, shown, notice, later, why: copies[0]?.why, forwarder: copies[0]?.forwarder, late: late.code };
-      }, { own: me.own, before, after, master: mine.master.public, item, bytes: [...bytes], event: one.event(bob.userId, "$1", "hello") as never, room, id: one.sessionId, withheldId: content.withheld[0]?.session_id ?? "", requirements });
+      }, { own: me.own, before, after, master: mine.master.public, item, bytes: [...bytes], event: one.event(bob.userId, "$1", "hello") as never, room, id: one.sessionId, withheldId: notice.session_id, requirements });
       assert.deepEqual(got.descriptor, { roomId: room, url: "mxc://test/bundle" });
       const forwarder = { type: "SenderVerified", userId: alice.userId, deviceId: "ALICE", masterKey: master };
       const { faults, ...counted } = got.result;
       assert.deepEqual(counted, { imported: 2, unchanged: 0, better: 0, failed: 0, roomId: room, forwarder, withheld: 1, failures: [] });
-      assert.deepEqual(faults.map(({ list, position, code }) => [list, position, code]), [["room_keys", 1, "foreign_room"], ["room_keys", 2, "bad_session_key"], ["withheld", 1, "foreign_room"]]);
+      assert.deepEqual(faults.map(({ list, position, code }) => [list, position, code]), [["room_keys", 1, "foreign_room"], ["room_keys", 2, "bad_session_key"], ["withheld", 1, "foreign_room"], ["withheld", 2, "missing_member"]]);
       assert.deepEqual([got.again.imported, got.again.unchanged, got.again.withheld], [0, 2, 0]);
       assert.deepEqual(got.shown, shownAsForwarded);
       assert.deepEqual(got.notice, { code: "m.history_not_shared", reason: "no", sender: alice.userId });
