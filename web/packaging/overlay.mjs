@@ -6,6 +6,8 @@
 //   - crypto/ecdh is X25519 alone. What stays is the library's own source; the NIST curves' tables and start-up code are left out.
 //   - msgpack registers at start-up what it does by reflection, which core/record never asks of it. Without the registration the linker leaves
 //     that out; single values, all that record uses, are the library's own source.
+//   - mautrix is its Olm alone. Its ids of users, rooms and files compile regular expressions at start-up, for which the tables of Unicode are
+//     linked; goolm asks of ids the names of key types. Its JSON, which core/olm never asks for, and the numbers it writes by reflection give way too.
 //
 //   node web/packaging/overlay.mjs OUTPUT
 
@@ -43,17 +45,31 @@ replace[join(ecdh, "nist.go")] = "";
 writeFileSync(output, JSON.stringify({ Replace: replace }, null, 1));
 
 // Files of a module cannot be replaced by an overlay; a module can, by a go.mod of the build's own.
-const name = "github.com/vmihailenco/msgpack/v5";
-const msgpack = execFileSync("go", ["list", "-m", "-f", "{{.Dir}}", name], { encoding: "utf8" }).trim();
-const copy = join(dirname(output), "msgpack");
-rmSync(copy, { recursive: true, force: true });
-cpSync(msgpack, copy, { recursive: true });
-for (const file of ["decode_value.go", "encode_value.go", "intern.go", "time.go", "types.go"]) {
-  rmSync(join(copy, file), { force: true });
-  writeFileSync(join(copy, file), changed(msgpack, file, ["func init() {", "func _() {"]));
+const replaced = [];
+
+/** A copy of parts of a module, which the build takes instead and finds under `as`. Returns how to change a file of it. */
+function copied(name, as, ...parts) {
+  const folder = execFileSync("go", ["list", "-m", "-f", "{{.Dir}}", name], { encoding: "utf8" }).trim();
+  const copy = join(dirname(output), as);
+  rmSync(copy, { recursive: true, force: true });
+  for (const part of parts) cpSync(join(folder, part), join(copy, part), { recursive: true });
+  // The path is told in the wasm, so where it can be it is the same on every machine.
+  const within = relative(".", copy);
+  replaced.push(`replace ${name} => ${within.startsWith("..") ? copy : `./${within}`}\n`);
+  return (file, ...changes) => {
+    rmSync(join(copy, file), { force: true }); // it may be read-only
+    writeFileSync(join(copy, file), changed(folder, file, ...changes));
+  };
 }
-// The path is told in the wasm, so where it can be it is the same on every machine.
-const within = relative(".", copy);
-const path = within.startsWith("..") ? copy : `./${within}`;
-writeFileSync(join(dirname(output), "wasm.mod"), `${readFileSync("go.mod", "utf8")}\nreplace ${name} => ${path}\n`);
+
+const msgpack = copied("github.com/vmihailenco/msgpack/v5", "msgpack", ".");
+for (const file of ["decode_value.go", "encode_value.go", "intern.go", "time.go", "types.go"]) msgpack(file, ["func init() {", "func _() {"]);
+
+const mautrix = copied("maunium.net/go/mautrix", "mautrix", "go.mod", "id/crypto.go", "id/trust.go", "crypto/aescbc", "crypto/ed25519", "crypto/goolm", "crypto/olm");
+mautrix("id/crypto.go", ['\n\t"go.mau.fi/util/random"\n', ""], ["random.String(32)", '""'], ["UserID      UserID", "UserID      string"]);
+mautrix("crypto/goolm/account/account.go", ['\t"encoding/json"\n', ""], ["// Account stores", "var json struct{ Marshal func(any) ([]byte, error) }\n\n// Account stores"]);
+const byReflection = "exerrors.PanicIfNotNil(binary.Write(&p.Buffer, binary.BigEndian, value))";
+mautrix("crypto/goolm/libolmpickle/encoder.go", [byReflection, "exerrors.Must(p.Write(binary.BigEndian.AppendUint32(nil, value)))"]);
+
+writeFileSync(join(dirname(output), "wasm.mod"), `${readFileSync("go.mod", "utf8")}\n${replaced.join("")}`);
 copyFileSync("go.sum", join(dirname(output), "wasm.sum"));
