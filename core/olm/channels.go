@@ -45,7 +45,7 @@ type Decrypted struct {
 
 // Decrypt opens a message of this sender. A pre-key message is for the session it began, or begins one with a key of a. A normal message is for
 // the session that knows its ratchet key, or for the first one that opens it. The error is an *Error: those of Session.Decrypt and
-// Account.NewInbound, and unknown_olm_session.
+// Account.NewInbound, and unknown_olm_session: nothing in a message that nobody opens tells whether it was changed or its session was lost.
 func (c Channels) Decrypt(a *Account, m Message) (Decrypted, error) {
 	if m.kind == PreKey {
 		if m.identityKey != c.senderKey {
@@ -68,8 +68,12 @@ func (c Channels) Decrypt(a *Account, m Message) (Decrypted, error) {
 		}
 	}
 	for i := range c.sessions {
-		if d, err := c.decryptWith(a, i, m); err == nil {
+		d, err := c.decryptWith(a, i, m)
+		if err == nil {
 			return d, nil
+		}
+		if err.(*Error).Code == CodeBadOlmPadding {
+			return Decrypted{}, err // its MAC was right, so it is this session's
 		}
 	}
 	return Decrypted{}, &Error{Code: CodeUnknownOlmSession}

@@ -16,3 +16,12 @@ func ParseLibolmAccount(pickle, key string) (*Account, error) {
 
 // Ratchet is what the session turns, for tests that do what no sender does.
 func (s *Session) Ratchet() *ratchet.Ratchet { return &s.inner.Ratchet }
+
+// AfterEncrypting is the session with a chain to send on.
+func (s *Session) AfterEncrypting() *Session {
+	_, _, next, err := s.Encrypt([]byte("never sent"))
+	if err != nil {
+		panic(err)
+	}
+	return next
+}

@@ -3,6 +3,7 @@ package olm
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"maunium.net/go/mautrix/crypto/goolm/crypto"
 
@@ -177,6 +178,10 @@ func ParseChannelsState(b []byte) (Channels, error) {
 		s, err := ParseSessionState(rest[4:end])
 		if err != nil {
 			return Channels{}, err
+		}
+		// An older copy of a session would open again what the newer one has opened.
+		if slices.ContainsFunc(c.sessions, func(other *Session) bool { return other.ID() == s.ID() }) {
+			return Channels{}, damaged
 		}
 		c.sessions = append(c.sessions, s)
 		rest = rest[end:]

@@ -1,9 +1,15 @@
 package olm_test
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"testing"
 
+	"knownsender/core/keys"
 	"knownsender/core/olm"
 )
 
@@ -83,7 +89,7 @@ func (d *device) decrypt(m sealed) (plaintext, code string) {
 }
 
 // expect is decrypt for a message that must open.
-func (d *device) expect(t *testing.T, m sealed, plaintext string) {
+func (d *device) expect(t testing.TB, m sealed, plaintext string) {
 	t.Helper()
 	if got, code := d.decrypt(m); got != plaintext || code != "" {
 		t.Fatalf("got %q, %s, want %q", got, code, plaintext)
@@ -107,10 +113,25 @@ func (d *device) state() string {
 }
 
 // conversing are two devices that have heard from each other.
-func conversing(t *testing.T) (alice, bob *device) {
+func conversing(t testing.TB) (alice, bob *device) {
 	alice, bob = strangers()
 	alice.begin(bob)
 	bob.expect(t, alice.encrypt("hello"), "hello")
 	alice.expect(t, bob.encrypt("hello yourself"), "hello yourself")
 	return alice, bob
+}
+
+// forge is a message of a session's with padded in place of a padded plaintext, and a right MAC.
+func forge(s *olm.Session, padded []byte) sealed {
+	chain := s.Ratchet().SenderChains
+	hash := hmac.New(sha256.New, chain.CKey.Key)
+	hash.Write([]byte{1})
+	derived := must(hkdf.Key(sha256.New, hash.Sum(nil), nil, "OLM_KEYS", 80))
+	ciphertext := make([]byte, len(padded))
+	cipher.NewCBCEncrypter(must(aes.NewCipher(derived[:32])), derived[64:]).CryptBlocks(ciphertext, padded)
+	raw := normalMessage(chain.RKey.PublicKey, varint([]byte{0x10}, uint64(chain.CKey.Index)), ciphertext)
+	raw = raw[:len(raw)-8]
+	mac := hmac.New(sha256.New, derived[32:64])
+	mac.Write(raw)
+	return sealed{olm.Normal, string(keys.EncodeBase64(nil, append(raw, mac.Sum(nil)[:8]...)))}
 }
