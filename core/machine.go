@@ -17,7 +17,8 @@ import (
 
 // Options is what a Machine is made of.
 type Options struct {
-	// Own is this device. Room keys for any other are refused at the gate.
+	// Own is this device. Room keys for any other are refused at the gate. Without identity keys the machine has an Olm account of its own, which
+	// lies in the store.
 	Own trust.Own
 	// Store keeps everything; the Machine closes it.
 	Store store.Store
@@ -53,6 +54,7 @@ type Machine struct {
 	now       func() int64
 	listener  Listener
 
+	account *ownAccount // nil: the host has its own Olm
 	trust   *trust.Index
 	finder  *sender.Finder
 	shelf   *shelf
@@ -90,7 +92,16 @@ type Machine struct {
 // Open loads what the store knows of people and returns a Machine. Damaged rows are set aside and reported to the listener; they never keep
 // the rest from loading. Errors: those of the store.
 func Open(ctx context.Context, options Options) (*Machine, error) {
+	var account *ownAccount
+	if own := &options.Own; own.Ed25519 == (keys.Ed25519{}) && own.Curve25519 == (keys.Curve25519{}) {
+		var err error
+		if account, err = openAccount(ctx, options.Store, own.UserID, own.DeviceID); err != nil {
+			return nil, err
+		}
+		*own = account.own()
+	}
 	m := &Machine{
+		account:       account,
 		now:           options.Now,
 		listener:      options.Listener,
 		trust:         trust.NewIndex(options.Own),
@@ -106,6 +117,9 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 	m.turn.Lock()
 	defer m.leave()
 	m.store = politeStore{&m.turn, options.Store}
+	if account != nil {
+		account.queue.turn = &m.turn
+	}
 	m.writing.turn, m.learning.turn, m.backing.turn = &m.turn, &m.turn, &m.turn
 	m.verifier, m.verifyNow = keys.Go{}, options.VerifyNow
 	if m.verifyNow == nil {

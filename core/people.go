@@ -300,6 +300,10 @@ func (m *Machine) applyPart(ctx context.Context, answer *trust.Answer, sequence 
 func (m *Machine) ReceiveDeviceLists(ctx context.Context, changed, left []ids.UserID) error {
 	m.turn.Lock()
 	defer m.leave()
+	return m.receiveDeviceLists(ctx, changed, left)
+}
+
+func (m *Machine) receiveDeviceLists(ctx context.Context, changed, left []ids.UserID) error {
 	changed, left = userIDs(changed), userIDs(left)
 	if m.lanes.fetcher != nil {
 		for _, user := range changed {

@@ -73,7 +73,12 @@ func (m *Machine) receive(event *sender.DecryptedOlmEvent, now int64) Receipt {
 		return Receipt{Err: err}
 	}
 	m.checks = prepared.AppendChecks(m.checks[:0])
-	found, err := prepared.Finish(m.verifyNow(m.checks), now)
+	return m.keepRoomKey(prepared, m.verifyNow(m.checks), now)
+}
+
+// keepRoomKey keeps what the finder makes of a room key.
+func (m *Machine) keepRoomKey(prepared *sender.Reception, held []bool, now int64) Receipt {
+	found, err := prepared.Finish(held, now)
 	if err != nil {
 		return Receipt{Err: err}
 	}

@@ -55,12 +55,16 @@ func (m *Machine) ReceiveRoomKeyWithheld(raw []byte) (*Withheld, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.noteWithheld(notice)
+	return notice, nil
+}
+
+func (m *Machine) noteWithheld(notice *Withheld) {
 	in := m.shelf.session(sessionName{notice.RoomID, notice.SessionID})
 	if in.withheld == nil || in.withheld.Withheld != *notice {
 		in.withheld = &withheldNotice{Withheld: *notice}
 		m.shelf.queue(in)
 	}
-	return notice, nil
 }
 
 func parseWithheld(raw []byte) (*Withheld, error) {

@@ -27,11 +27,18 @@ func (m *Machine) flush(ctx context.Context) error {
 	return err
 }
 
-func (m *Machine) write(ctx context.Context) error {
+func (m *Machine) write(ctx context.Context) error { return m.writeWith(ctx, nil) }
+
+// writeWith is write together with rows that are not on the shelf, in one batch: all of it is written, or nothing. When one of those is not as
+// expected the error is that conflict, and the shelf is as before.
+func (m *Machine) writeWith(ctx context.Context, beside []store.Op) error {
 	m.writing.enter()
 	defer m.writing.leave()
 	for clashes := 0; ; clashes++ {
 		w := m.collect()
+		if len(beside) > 0 {
+			w.batch.Ops, w.batch.Strict = append(w.batch.Ops, beside...), true
+		}
 		if len(w.batch.Ops) == 0 {
 			w.committed()
 			return nil
@@ -47,7 +54,7 @@ func (m *Machine) write(ctx context.Context) error {
 		}
 		w.putBack(m)
 		conflict, ok := clash(err)
-		if !ok || clashes == maxClashes {
+		if !ok || clashes == maxClashes || conflict.Names(beside) {
 			return err
 		}
 		if err := m.reconcile(ctx, conflict.Conflicts); err != nil {

@@ -9,6 +9,7 @@ package record
 //	tombstones  [room, session, sender key]
 //	replays     [room, session, block of 128 message indexes]
 //	withheld    [room, session]
+//	channels    [sender key]
 //	meta        [name], ["judge", name of the note], ["request", room, session]
 //	quarantine  [table, the row's key...]
 

@@ -20,6 +20,7 @@ type DecryptedOlmEvent struct {
 
 // Envelope is what an Olm payload says of who sent it, whatever it brings.
 type Envelope struct {
+	Type      string
 	Sender    ids.UserID      // the payload's and the to-device event's
 	SenderKey keys.Curve25519 // of the Olm channel
 	Ed25519   keys.Ed25519    // the payload's keys.ed25519
@@ -37,7 +38,7 @@ const (
 // maxDeviceKeys is the most bytes an embedded device may have. Real ones have 700; a copy may have to keep them for years.
 const maxDeviceKeys = 16 << 10
 
-// open reads a payload of one of the types and holds it against the channel it came through and against us: gate G2 to G4. It returns what the
+// open reads a payload of one of the types, of any where none is named, and holds it against the channel it came through and against us: gate G2 to G4. It returns what the
 // payload brings. The error is a *RoomKeyError.
 func (e *Envelope) open(own trust.Own, in DecryptedOlmEvent, types ...string) (content *signedjson.Object, err error) {
 	if e.Sender, err = ids.ParseUserID(in.Sender); err != nil {
@@ -54,11 +55,10 @@ func (e *Envelope) open(own trust.Own, in DecryptedOlmEvent, types ...string) (c
 	if err = payload.RefuseVariants("type", "sender", "recipient", "keys", "recipient_keys", "content", stableDeviceKeys, unstableDeviceKeys); err != nil {
 		return nil, refuseMember(CodeBadPayload, "", err)
 	}
-	eventType, err := payload.String("type")
-	if err != nil {
+	if e.Type, err = payload.String("type"); err != nil {
 		return nil, refuseMember(CodeBadPayload, "type", err)
 	}
-	if !slices.Contains(types, eventType) {
+	if len(types) > 0 && !slices.Contains(types, e.Type) {
 		return nil, &RoomKeyError{Code: CodeNotARoomKey, Expected: types[0]}
 	}
 	if refusal := e.readEnvelope(own, payload); refusal != nil {

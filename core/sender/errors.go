@@ -32,6 +32,9 @@ const (
 	CodeForwarderNotKnown       = "forwarder_not_known"        // whoever hands the keys over is not cross-signed, or was verified and is no longer the same
 	CodeForwarderNotOwnDevice   = "forwarder_not_own_device"   // the forwarded key is not from a verified device of our own
 	CodeForwardedKeyUnrequested = "forwarded_key_unrequested"  // nobody asked for that key
+
+	// Of other events.
+	CodeUnknownSendingDevice = "unknown_sending_device" // the message embeds no device, and none is known that could have sent it
 )
 
 var roomKeySentences = map[string]string{
@@ -58,6 +61,7 @@ var roomKeySentences = map[string]string{
 	CodeMissingSenderDeviceKeys:    "the announcement of the history bundle embeds no device keys",
 	CodeForwarderNotKnown:          "whoever hands the room keys over is not known by cross-signing, or is no longer the one who was verified",
 	CodeForwarderNotOwnDevice:      "the room key was not forwarded by a verified device of our own",
+	CodeUnknownSendingDevice:       "the device that sent the message is not known",
 	CodeForwardedKeyUnrequested:    "the forwarded room key was not asked for",
 	CodeMismatchedIdentityKeys:     "the device with the key of the Olm channel has another Ed25519 key than the Olm payload",
 }

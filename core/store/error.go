@@ -67,3 +67,15 @@ func NewConflict(conflicts []Conflict) *Error {
 		Conflicts: conflicts,
 	}
 }
+
+// Names says whether one of the conflicts is about a row of these operations.
+func (e *Error) Names(ops []Op) bool {
+	for i := range e.Conflicts {
+		for j := range ops {
+			if e.Conflicts[i].Table == ops[j].Table && e.Conflicts[i].Key.Equal(ops[j].Key) {
+				return true
+			}
+		}
+	}
+	return false
+}

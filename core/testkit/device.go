@@ -16,8 +16,9 @@ const (
 type Device struct {
 	ID          string
 	User        *User
-	*SigningKey // ed25519, the fingerprint key
-	Identity    *ecdh.PrivateKey
+	*SigningKey                  // ed25519, the fingerprint key
+	Identity    *ecdh.PrivateKey // nil where the private half is elsewhere
+	curve25519  string
 	before      []Hook
 	after       []Hook
 	signatures  []signed
@@ -29,14 +30,26 @@ func (u *User) Device(id string) *Device {
 	if err != nil {
 		panic(err)
 	}
-	device := &Device{ID: id, User: u, SigningKey: u.kit.signingKey(), Identity: identity}
+	device := u.DeviceWith(id, Base64(identity.PublicKey().Bytes()))
+	device.Identity = identity
+	return device
+}
+
+// DeviceWith is Device for an identity key whose private half is elsewhere: in an Olm account.
+func (u *User) DeviceWith(id, curve25519 string) *Device {
+	device := &Device{ID: id, User: u, SigningKey: u.kit.signingKey(), curve25519: curve25519}
 	device.signatures = []signed{{user: u.ID, label: "ed25519:" + id, key: device.SigningKey}}
 	u.Devices = append(u.Devices, device)
 	return device
 }
 
 // Curve25519 is the public identity key in unpadded base64: the sender key of the device's Olm messages.
-func (d *Device) Curve25519() string { return Base64(d.Identity.PublicKey().Bytes()) }
+func (d *Device) Curve25519() string {
+	if d.Identity != nil {
+		return Base64(d.Identity.PublicKey().Bytes())
+	}
+	return d.curve25519
+}
 
 // Ed25519 is the public fingerprint key in unpadded base64.
 func (d *Device) Ed25519() string { return d.Public() }

@@ -1,0 +1,344 @@
+package core
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+
+	"knownsender/core/ids"
+	"knownsender/core/keys"
+	"knownsender/core/olm"
+	"knownsender/core/record"
+	"knownsender/core/signedjson"
+	"knownsender/core/store"
+	"knownsender/core/trust"
+)
+
+// Our own Olm account, for a client that brings no Olm of its own. The account lies in the store and is made by the first Open. What changes it is
+// computed on the row as it was read and written by compare-and-set, so two tabs never use one key twice; and it is written before anything that
+// it made leaves the machine.
+
+// oneTimeKeys is how many one-time keys the server is to have.
+const oneTimeKeys = 50
+
+// signedCurve25519 is the algorithm of one-time and fallback keys.
+const signedCurve25519 = "signed_curve25519"
+
+// Codes of AccountError.
+const (
+	CodeAccountDamaged = "account_damaged"  // the stored account cannot be read; no other is made in its place
+	CodeAccountOfOther = "account_of_other" // the store has the account of another device
+	CodeNoAccount      = "no_account"       // the machine was opened with the identity keys of an Olm elsewhere
+	CodeBadUpload      = "bad_upload"       // not the answer to an upload of keys
+)
+
+// AccountError says what is wrong with our own account.
+type AccountError struct {
+	Code          string
+	Expected, Got string
+	cause         error
+}
+
+// Error is a sentence.
+func (e *AccountError) Error() string {
+	switch e.Code {
+	case CodeAccountDamaged:
+		return "the stored Olm account cannot be read"
+	case CodeAccountOfOther:
+		return "the store has the Olm account of another device"
+	case CodeBadUpload:
+		return "this is not the answer to an upload of keys"
+	}
+	return "the machine has no Olm account: it was opened with the identity keys of another"
+}
+
+// ErrorCode is the stable name of what went wrong.
+func (e *AccountError) ErrorCode() string { return e.Code }
+
+// ErrorDetail is what was expected and what came instead.
+func (e *AccountError) ErrorDetail() (expected, got string) { return e.Expected, e.Got }
+
+// Unwrap is the error of the room below, if one refused something.
+func (e *AccountError) Unwrap() error { return e.cause }
+
+// ownAccount is our account as the machine holds it.
+type ownAccount struct {
+	*record.Account
+	rev     uint64
+	queue   queue // of those who change it or the channels
+	uploads []keysUpload
+}
+
+// keysUpload is an upload under way, and what it carries.
+type keysUpload struct {
+	KeysUpload
+	keys   []olm.OneTimeKey
+	device bool
+}
+
+// openAccount reads the account of the device, or makes it.
+func openAccount(ctx context.Context, s store.Store, user ids.UserID, device ids.DeviceID) (*ownAccount, error) {
+	for {
+		rows, err := s.Get(ctx, store.Meta, []store.Key{record.AccountKey()})
+		if err != nil {
+			return nil, err
+		}
+		if rows[0].Rev != 0 {
+			return readAccount(&rows[0], user, device)
+		}
+		made := &record.Account{Account: olm.NewAccount(), UserID: user, DeviceID: device}
+		row := record.AccountRow(made)
+		err = s.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: row.Key, Value: row.Value}}, Strict: true})
+		if _, lost := clash(err); !lost {
+			if err != nil {
+				return nil, err
+			}
+			return &ownAccount{Account: made, rev: 1}, nil
+		}
+	}
+}
+
+func readAccount(row *store.Row, user ids.UserID, device ids.DeviceID) (*ownAccount, error) {
+	account, err := record.DecodeAccount(*row)
+	if err != nil {
+		return nil, &AccountError{Code: CodeAccountDamaged, cause: err}
+	}
+	if account.UserID != user || account.DeviceID != device {
+		return nil, &AccountError{
+			Code: CodeAccountOfOther, Expected: string(user) + " " + string(device), Got: string(account.UserID) + " " + string(account.DeviceID),
+		}
+	}
+	return &ownAccount{Account: account, rev: row.Rev}, nil
+}
+
+// own is this device, with the account's keys.
+func (a *ownAccount) own() trust.Own {
+	return trust.Own{UserID: a.UserID, DeviceID: a.DeviceID, Curve25519: a.Curve25519(), Ed25519: a.Ed25519()}
+}
+
+// Own is this device.
+func (m *Machine) Own() trust.Own {
+	m.turn.Lock()
+	defer m.leave()
+	return m.trust.Own()
+}
+
+// reread takes over the account as another tab has left it.
+func (m *Machine) rereadAccount(ctx context.Context) error {
+	rows, err := m.store.Get(ctx, store.Meta, []store.Key{record.AccountKey()})
+	if err != nil {
+		return err
+	}
+	own := m.trust.Own()
+	now, err := readAccount(&rows[0], own.UserID, own.DeviceID)
+	if err != nil {
+		return err
+	}
+	m.account.Account, m.account.rev = now.Account, now.rev
+	return nil
+}
+
+// changeAccount carries one change of the account through. change is computed anew when another tab has changed it meanwhile; nil is no change.
+func (m *Machine) changeAccount(ctx context.Context, change func(record.Account) *record.Account) error {
+	m.account.queue.enter()
+	defer m.account.queue.leave()
+	for clashes := 0; ; clashes++ {
+		next := change(*m.account.Account)
+		if next == nil {
+			return nil
+		}
+		op := m.accountOp(next)
+		err := m.store.Commit(ctx, store.Batch{Ops: []store.Op{op}, Strict: true})
+		if err == nil {
+			m.account.Account, m.account.rev = next, m.account.rev+1
+			return nil
+		}
+		if _, lost := clash(err); !lost || clashes == maxClashes {
+			return err
+		}
+		if err := m.rereadAccount(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// accountOp is the operation that writes the account.
+func (m *Machine) accountOp(next *record.Account) store.Op {
+	row := record.AccountRow(next)
+	return store.Op{Table: store.Meta, Key: row.Key, Expect: m.account.rev, Value: row.Value}
+}
+
+// KeysUpload is an upload to make: POST /_matrix/client/v3/keys/upload.
+type KeysUpload struct {
+	ID   string
+	Body []byte // JSON
+}
+
+// KeysUpload is what the server is yet to have of this device: its keys, one-time keys, a fallback key. nil when it has everything. Until the answer
+// is brought to MarkKeysUploaded the same keys are uploaded again. Errors: *AccountError no_account, and those of the store.
+func (m *Machine) KeysUpload(ctx context.Context) (*KeysUpload, error) {
+	m.turn.Lock()
+	defer m.leave()
+	if err := m.hasAccount(); err != nil {
+		return nil, err
+	}
+	if !m.account.Shared && m.account.OneTimeKeyCount() == 0 {
+		if err := m.fillUp(ctx, 0, true); err != nil {
+			return nil, err
+		}
+	}
+	fresh := m.account.Unpublished()
+	if m.account.Shared && len(fresh) == 0 {
+		return nil, nil
+	}
+	upload := keysUpload{keys: fresh, device: !m.account.Shared}
+	upload.ID = rand.Text()
+	upload.Body = m.uploadBody(fresh, upload.device)
+	m.account.uploads = append(m.account.uploads, upload)
+	if len(m.account.uploads) > maxUploads {
+		m.account.uploads = slices.Delete(m.account.uploads, 0, 1)
+	}
+	return &upload.KeysUpload, nil
+}
+
+func (m *Machine) hasAccount() error {
+	switch {
+	case m.closed:
+		return errClosed()
+	case m.account == nil:
+		return &AccountError{Code: CodeNoAccount}
+	}
+	return nil
+}
+
+// MarkKeysUploaded brings the answer to an upload. It tells how many one-time keys the server has now, and what is missing is made. Errors:
+// *AccountError, *RequestError for an id that names no upload, and those of the store.
+func (m *Machine) MarkKeysUploaded(ctx context.Context, id string, response []byte) error {
+	m.turn.Lock()
+	defer m.leave()
+	if err := m.hasAccount(); err != nil {
+		return err
+	}
+	at := slices.IndexFunc(m.account.uploads, func(u keysUpload) bool { return u.ID == id })
+	if at < 0 {
+		return &RequestError{ID: id}
+	}
+	count, err := parseUploadAnswer(response)
+	if err != nil {
+		return err
+	}
+	done := m.account.uploads[at]
+	err = m.changeAccount(ctx, func(a record.Account) *record.Account {
+		a.Account = a.MarkPublished(done.keys)
+		a.Shared = a.Shared || done.device
+		return &a
+	})
+	if err != nil {
+		return err
+	}
+	m.account.uploads = slices.DeleteFunc(m.account.uploads, func(u keysUpload) bool { return u.ID == id })
+	return m.fillUp(ctx, count, false)
+}
+
+func parseUploadAnswer(raw []byte) (count int, err error) {
+	bad := func(err error) (int, error) { return 0, &AccountError{Code: CodeBadUpload, cause: err} }
+	answer, err := signedjson.Parse(raw)
+	if err != nil {
+		return bad(err)
+	}
+	counts, err := answer.Object("one_time_key_counts")
+	if err != nil {
+		return bad(err)
+	}
+	if _, present := counts.Value(signedCurve25519); !present {
+		return 0, nil
+	}
+	number, err := counts.Int(signedCurve25519)
+	if err != nil || number < 0 || number > 1<<20 {
+		return bad(err)
+	}
+	return int(number), nil
+}
+
+// fillUp makes the one-time keys that the server is short of when it has count, those that are made and not uploaded included, and a fallback key
+// where the server has no unused one.
+func (m *Machine) fillUp(ctx context.Context, count int, noFallback bool) error {
+	return m.changeAccount(ctx, func(a record.Account) *record.Account {
+		next := a.Account
+		ready, fallback := 0, false
+		for _, key := range next.Unpublished() {
+			if fallback = fallback || key.Fallback; !key.Fallback {
+				ready++
+			}
+		}
+		if missing := oneTimeKeys - count - ready; missing > 0 {
+			next = next.GenerateOneTimeKeys(missing)
+		}
+		if noFallback && !fallback {
+			next = next.GenerateFallbackKey()
+		}
+		if next == a.Account {
+			return nil
+		}
+		a.Account = next
+		return &a
+	})
+}
+
+// deviceKeys is this device's keys object, signed by itself (specification, "Device keys").
+func (m *Machine) deviceKeys() []byte {
+	own := m.trust.Own()
+	device := string(own.DeviceID)
+	text := func(dst []byte, name, value string) []byte {
+		return signedjson.AppendString(signedjson.AppendName(dst, name), value)
+	}
+	dst := append(signedjson.AppendName([]byte{'{'}, "algorithms"), `["m.olm.v1.curve25519-aes-sha2","m.megolm.v1.aes-sha2"]`...)
+	dst = text(dst, "device_id", device)
+	dst = append(signedjson.AppendName(dst, "keys"), '{')
+	dst = text(dst, "curve25519:"+device, own.Curve25519.String())
+	dst = append(text(dst, "ed25519:"+device, own.Ed25519.String()), '}')
+	return m.signed(dst, func(dst []byte) []byte { return text(dst, "user_id", string(own.UserID)) })
+}
+
+// signed completes an object whose members so far come before `signatures` in the order of canonical JSON; rest writes those that come after. What is
+// signed is the canonical form, which is the text without the signatures.
+func (m *Machine) signed(before []byte, rest func(dst []byte) []byte) []byte {
+	own := m.trust.Own()
+	message := append(rest(slices.Clone(before)), '}')
+	signature := m.account.Sign(message)
+	dst := append(signedjson.AppendName(before, "signatures"), '{')
+	dst = append(signedjson.AppendName(dst, string(own.UserID)), '{')
+	dst = signedjson.AppendString(signedjson.AppendName(dst, "ed25519:"+string(own.DeviceID)), string(keys.EncodeBase64(nil, signature[:])))
+	return append(rest(append(dst, "}}"...)), '}')
+}
+
+// uploadBody is the body of the upload.
+func (m *Machine) uploadBody(fresh []olm.OneTimeKey, device bool) []byte {
+	dst := []byte{'{'}
+	if device {
+		dst = append(signedjson.AppendName(dst, "device_keys"), m.deviceKeys()...)
+	}
+	for _, list := range []struct {
+		name     string
+		fallback bool
+	}{{"fallback_keys", true}, {"one_time_keys", false}} {
+		dst = append(signedjson.AppendName(dst, list.name), '{')
+		for i := range fresh {
+			if fresh[i].Fallback == list.fallback {
+				dst = append(signedjson.AppendName(dst, signedCurve25519+":"+fresh[i].ID), m.signedKey(&fresh[i])...)
+			}
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, '}')
+}
+
+// signedKey is a one-time or fallback key as the server hands it out (specification, "Key algorithms").
+func (m *Machine) signedKey(key *olm.OneTimeKey) []byte {
+	dst := []byte{'{'}
+	if key.Fallback {
+		dst = signedjson.AppendBool(signedjson.AppendName(dst, "fallback"), true)
+	}
+	dst = signedjson.AppendString(signedjson.AppendName(dst, "key"), key.Key.String())
+	return m.signed(dst, func(dst []byte) []byte { return dst })
+}
