@@ -7,6 +7,7 @@ import (
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/olm"
 	"knownsender/core/record"
 	"knownsender/core/signedjson"
@@ -64,9 +65,11 @@ func (e *AccountError) Unwrap() error { return e.cause }
 // ownAccount is our account as the machine holds it.
 type ownAccount struct {
 	*record.Account
-	rev     uint64
-	queue   queue // of those who change it or the channels
-	uploads []keysUpload
+	rev       uint64
+	queue     queue // of those who change it or the channels
+	uploads   []keysUpload
+	uploading bool          // by ourselves
+	schedule  lane.Schedule // of uploads in vain
 }
 
 // keysUpload is an upload under way, and what it carries.
@@ -86,7 +89,8 @@ func openAccount(ctx context.Context, s store.Store, user ids.UserID, device ids
 		if rows[0].Rev != 0 {
 			return readAccount(&rows[0], user, device)
 		}
-		made := &record.Account{Account: olm.NewAccount(), UserID: user, DeviceID: device}
+		fresh := olm.NewAccount().GenerateOneTimeKeys(oneTimeKeys).GenerateFallbackKey()
+		made := &record.Account{Account: fresh, UserID: user, DeviceID: device}
 		row := record.AccountRow(made)
 		err = s.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: row.Key, Value: row.Value}}, Strict: true})
 		if _, lost := clash(err); !lost {
@@ -175,21 +179,20 @@ type KeysUpload struct {
 }
 
 // KeysUpload is what the server is yet to have of this device: its keys, one-time keys, a fallback key. nil when it has everything. Until the answer
-// is brought to MarkKeysUploaded the same keys are uploaded again. Errors: *AccountError no_account, and those of the store.
-func (m *Machine) KeysUpload(ctx context.Context) (*KeysUpload, error) {
+// is brought to MarkKeysUploaded the same keys are uploaded again. A machine with a Fetcher uploads by itself. Error: *AccountError no_account.
+func (m *Machine) KeysUpload() (*KeysUpload, error) {
 	m.turn.Lock()
 	defer m.leave()
 	if err := m.hasAccount(); err != nil {
 		return nil, err
 	}
-	if !m.account.Shared && m.account.OneTimeKeyCount() == 0 {
-		if err := m.fillUp(ctx, 0, true); err != nil {
-			return nil, err
-		}
-	}
+	return m.nextUpload(), nil
+}
+
+func (m *Machine) nextUpload() *KeysUpload {
 	fresh := m.account.Unpublished()
 	if m.account.Shared && len(fresh) == 0 {
-		return nil, nil
+		return nil
 	}
 	upload := keysUpload{keys: fresh, device: !m.account.Shared}
 	upload.ID = rand.Text()
@@ -198,7 +201,63 @@ func (m *Machine) KeysUpload(ctx context.Context) (*KeysUpload, error) {
 	if len(m.account.uploads) > maxUploads {
 		m.account.uploads = slices.Delete(m.account.uploads, 0, 1)
 	}
-	return &upload.KeysUpload, nil
+	return &upload.KeysUpload
+}
+
+// dispatchUpload uploads what the server is yet to have, if this tab asks the server at all and nothing is under way.
+func (m *Machine) dispatchUpload() {
+	l, a := &m.lanes, m.account
+	if a == nil || m.closed || a.uploading || l.fetcher == nil || l.follows || l.paused || m.now() < l.quiet || !a.schedule.Due(m.now()) {
+		return
+	}
+	upload := m.nextUpload()
+	if upload == nil {
+		return
+	}
+	a.uploading = true
+	l.spawn(func() { m.sendUpload(upload) })
+}
+
+// sendUpload is one upload from beginning to end. In vain it is tried again by the retry lane, later each time.
+func (m *Machine) sendUpload(upload *KeysUpload) {
+	m.turn.Lock()
+	defer m.leave()
+	a := m.account
+	failed := true
+	defer func() {
+		a.uploading = false
+		if failed {
+			a.schedule = a.schedule.After(m.now(), m.lanes.quiet, m.lanes.jitter())
+			return
+		}
+		a.schedule = lane.Schedule{}
+		m.dispatchUpload()
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), budget)
+	defer cancel()
+	var answer []byte
+	var err error
+	m.turn.give(func() { answer, err = m.lanes.fetcher.KeysUpload(ctx, upload.Body) })
+	if err == nil {
+		err = m.markKeysUploaded(context.Background(), upload.ID, answer)
+	}
+	m.lanes.heed(err, m.now())
+	failed = err != nil
+}
+
+// uploadDue is when there is something to upload again, far off when there is nothing.
+func (m *Machine) uploadDue() int64 {
+	if a := m.account; a != nil && !a.uploading && a.schedule.Tries > 0 {
+		return a.schedule.Next
+	}
+	return m.now() + lane.MaxDelay.Milliseconds()
+}
+
+// isKeysUpload says whether the id is that of an upload of keys under way.
+func (m *Machine) isKeysUpload(id string) bool {
+	m.turn.Lock()
+	defer m.leave()
+	return m.account != nil && slices.ContainsFunc(m.account.uploads, func(u keysUpload) bool { return u.ID == id })
 }
 
 func (m *Machine) hasAccount() error {
@@ -216,6 +275,10 @@ func (m *Machine) hasAccount() error {
 func (m *Machine) MarkKeysUploaded(ctx context.Context, id string, response []byte) error {
 	m.turn.Lock()
 	defer m.leave()
+	return m.markKeysUploaded(ctx, id, response)
+}
+
+func (m *Machine) markKeysUploaded(ctx context.Context, id string, response []byte) error {
 	if err := m.hasAccount(); err != nil {
 		return err
 	}

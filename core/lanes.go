@@ -161,8 +161,13 @@ func (m *Machine) request(taken []*lane.Question) {
 	if err == nil {
 		_, err = m.applyAnswer(context.Background(), body, query.Sequence)
 	}
+	m.lanes.heed(err, m.now())
+}
+
+// heed keeps quiet for as long as the server asks to be left alone.
+func (l *lanes) heed(err error, now int64) {
 	if refused, ok := err.(*lane.FetchError); ok && refused.Code == lane.CodeRateLimited {
-		m.lanes.quiet = max(m.lanes.quiet, m.now()+min(max(refused.RetryAfter, 1000), lane.MaxDelay.Milliseconds()))
+		l.quiet = max(l.quiet, now+min(max(refused.RetryAfter, 1000), lane.MaxDelay.Milliseconds()))
 	}
 }
 
@@ -234,6 +239,7 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	l.retrying = true
 	defer func() { l.retrying = false }()
 
+	m.dispatchUpload()
 	nudged := l.nudged // the end of what it has made due is the end of it
 	due, more, err := m.due(ctx, now)
 	if err != nil {
@@ -267,7 +273,7 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	if err != nil {
 		return soon, err
 	}
-	return max(min(first, lists), soon), nil
+	return max(min(first, lists, m.uploadDue()), soon), nil
 }
 
 // judgeDue judges due copies by what is known already, and returns those that still wait. A tab may have stored a copy while another learned of

@@ -38,11 +38,14 @@ func (m *Machine) OutgoingRequests() []KeysQueryRequest {
 	return requests
 }
 
-// MarkRequestAsSent brings the answer to a request of OutgoingRequests. Errors: those of ReceiveKeysQueryResponse; the request is then still on
-// the list.
+// MarkRequestAsSent brings the answer to a request of OutgoingRequests, or to a KeysUpload, of which there is no result. Errors: those of
+// ReceiveKeysQueryResponse and of MarkKeysUploaded; the request is then still on the list.
 func (m *Machine) MarkRequestAsSent(ctx context.Context, id string, response []byte) (*KeysQueryResult, error) {
 	if id == "" {
 		return nil, &RequestError{}
+	}
+	if m.isKeysUpload(id) {
+		return nil, m.MarkKeysUploaded(ctx, id, response)
 	}
 	return m.ReceiveKeysQueryResponse(ctx, response, id)
 }

@@ -151,6 +151,7 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 		if err := m.fillUp(ctx, count, in.FallbackUsed); err != nil {
 			return nil, err
 		}
+		m.dispatchUpload()
 	}
 	return result, nil
 }

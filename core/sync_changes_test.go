@@ -71,7 +71,7 @@ func (d *device) tab() *device {
 // upload makes the next upload, as JSON; nil for none.
 func (d *device) upload() (*core.KeysUpload, map[string]any) {
 	d.t.Helper()
-	upload, err := d.machine.KeysUpload(context.Background())
+	upload, err := d.machine.KeysUpload()
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -474,7 +474,7 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("damaged: %v", err)
 	}
 	w := newWorld(t)
-	if _, err := w.machine.KeysUpload(context.Background()); err == nil || codeOf(t, err) != core.CodeNoAccount {
+	if _, err := w.machine.KeysUpload(); err == nil || codeOf(t, err) != core.CodeNoAccount {
 		t.Errorf("a host with its own Olm: %v", err)
 	}
 	if _, err := w.machine.ReceiveSyncChanges(context.Background(), core.SyncChanges{}); err == nil || codeOf(t, err) != core.CodeNoAccount {

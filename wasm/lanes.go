@@ -117,13 +117,25 @@ func (p *program) laneCounts([][]byte) ([]byte, error) {
 
 func (p *program) outgoingRequests([][]byte) ([]byte, error) {
 	requests := p.machine.OutgoingRequests()
-	return array(nil, len(requests), func(dst []byte, i int) []byte { return appendRequest(dst, &requests[i]) }), nil
+	upload, err := p.machine.KeysUpload()
+	count := len(requests)
+	if err == nil && upload != nil { // without an account there are no uploads
+		count++
+	}
+	return array(nil, count, func(dst []byte, i int) []byte {
+		if i == len(requests) {
+			return object(dst, func(dst []byte) []byte {
+				return text(text(text(dst, "id", upload.ID), "type", "keys_upload"), "body", string(upload.Body))
+			})
+		}
+		return appendRequest(dst, &requests[i])
+	}), nil
 }
 
 func (p *program) markRequestAsSent(ctx context.Context, args [][]byte) ([]byte, error) {
 	result, err := p.machine.MarkRequestAsSent(ctx, string(args[0]), args[1])
-	if err != nil {
-		return nil, err
+	if err != nil || result == nil {
+		return []byte("null"), err
 	}
 	return appendChange(nil, result), nil
 }
@@ -143,7 +155,9 @@ func appendRequest(dst []byte, r *core.KeysQueryRequest) []byte {
 			return dst
 		})
 	})
-	return object(dst, func(dst []byte) []byte { return text(text(dst, "id", r.ID), "body", string(body)) })
+	return object(dst, func(dst []byte) []byte {
+		return text(text(text(dst, "id", r.ID), "type", "keys_query"), "body", string(body))
+	})
 }
 
 func (p *program) meetPeers([][]byte) ([]byte, error) {

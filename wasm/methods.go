@@ -49,6 +49,7 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 	door.Sync("receiveRoomKeys", p.receiveRoomKeys)
 	door.Async("storeRoomKeys", p.opened(0, p.storeRoomKeys))
 	door.Async("settleRoomKeys", p.opened(1, p.settleRoomKeys))
+	door.Async("receiveSyncChanges", p.opened(-1, p.receiveSyncChanges))
 	door.Async("receiveRoomKeysWithheld", p.opened(-1, p.receiveRoomKeysWithheld))
 
 	door.Sync("queryKeysForUsers", p.openedNow(-1, p.queryKeysForUsers))
@@ -116,7 +117,7 @@ func (h idbHost) Call(ctx context.Context, method string, request []byte) ([]byt
 	return h.host.Call(ctx, "idb."+method, request)
 }
 
-// open takes user id, device id, ed25519, curve25519, database name (empty: memory), trust requirement, "true" when claims may overrule
+// open takes user id, device id, ed25519 and curve25519 (both empty: the account is ours), database name (empty: memory), trust requirement, "true" when claims may overrule
 // direct copies, "true" when the client gave a fetch, the sender data key (32 bytes, or none).
 func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 	if err := jsbridge.Arguments(args, 9); err != nil {
@@ -133,11 +134,13 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 	if own.DeviceID, err = ids.ParseDeviceID(string(args[1])); err != nil {
 		return nil, err
 	}
-	if own.Ed25519, err = keys.ParseEd25519(string(args[2])); err != nil {
-		return nil, err
-	}
-	if own.Curve25519, err = keys.ParseCurve25519(string(args[3])); err != nil {
-		return nil, err
+	if len(args[2])+len(args[3]) > 0 {
+		if own.Ed25519, err = keys.ParseEd25519(string(args[2])); err != nil {
+			return nil, err
+		}
+		if own.Curve25519, err = keys.ParseCurve25519(string(args[3])); err != nil {
+			return nil, err
+		}
 	}
 	requirement, err := parseRequirement(args[5])
 	if err != nil {
@@ -179,7 +182,10 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 	}
 	p.machine = machine
 	go p.runLanes()
-	return []byte("{}"), nil
+	own = machine.Own()
+	return object(nil, func(dst []byte) []byte {
+		return text(text(dst, "ed25519", own.Ed25519.String()), "curve25519", own.Curve25519.String())
+	}), nil
 }
 
 func (p *program) close(ctx context.Context, _ [][]byte) ([]byte, error) {
@@ -198,14 +204,20 @@ func (p *program) receiveRoomKeys(args [][]byte) ([]byte, error) {
 		return nil, err
 	}
 	reception := p.machine.ReceiveRoomKeys(events)
-	id := p.number()
-	p.receptions[id] = reception
+	id := p.hold(reception)
 	return object(make([]byte, 0, 512*len(events)+64), func(dst []byte) []byte {
 		dst = text(dst, "id", id)
 		return array(name(dst, "receipts"), len(reception.Receipts), func(dst []byte, i int) []byte {
 			return appendReceipt(dst, &reception.Receipts[i])
 		})
 	}), nil
+}
+
+// hold keeps a reception until settleRoomKeys.
+func (p *program) hold(reception *core.Reception) (id string) {
+	id = p.number()
+	p.receptions[id] = reception
+	return id
 }
 
 func (p *program) storeRoomKeys(ctx context.Context, _ [][]byte) ([]byte, error) {
@@ -225,6 +237,51 @@ func (p *program) settleRoomKeys(ctx context.Context, args [][]byte) ([]byte, er
 		return nil, err
 	}
 	return array(nil, len(settled), func(dst []byte, i int) []byte { return appendSettled(dst, &settled[i]) }), nil
+}
+
+// receiveSyncChanges takes the count of one-time keys on the server (empty: not told), "true" when the fallback key was used, the numbers of users in
+// changed and in left, those users, and the to-device events.
+func (p *program) receiveSyncChanges(ctx context.Context, args [][]byte) ([]byte, error) {
+	in := core.SyncChanges{OneTimeKeyCount: -1}
+	var counts [2]int
+	if len(args) < 4 {
+		return nil, jsbridge.Arguments(args, 4)
+	}
+	if len(args[0]) > 0 {
+		count, err := strconv.Atoi(string(args[0]))
+		if err != nil || count < 0 {
+			return nil, &jsbridge.Error{Code: "bad_request", Message: "The count of one-time keys is no number.", Got: string(args[0])}
+		}
+		in.OneTimeKeyCount = count
+	}
+	in.FallbackUsed = string(args[1]) == "true"
+	rest := args[4:]
+	for i := range counts {
+		count, err := strconv.Atoi(string(args[2+i]))
+		if err != nil || count < 0 || count > len(rest)-counts[0] {
+			return nil, jsbridge.Arguments(args, 4+count)
+		}
+		counts[i] = count
+	}
+	var err error
+	if in.Changed, err = parseUsers(rest[:counts[0]]); err != nil {
+		return nil, err
+	}
+	if in.Left, err = parseUsers(rest[counts[0] : counts[0]+counts[1]]); err != nil {
+		return nil, err
+	}
+	in.ToDevice = rest[counts[0]+counts[1]:]
+	defer p.wake()
+	result, err := p.machine.ReceiveSyncChanges(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return object(nil, func(dst []byte) []byte {
+		dst = text(dst, "id", p.hold(result.Reception))
+		return array(name(dst, "events"), len(result.Events), func(dst []byte, i int) []byte {
+			return appendToDevice(dst, &result.Events[i])
+		})
+	}), nil
 }
 
 // receiveRoomKeysWithheld takes one argument an event and answers with a refusal or null for each.

@@ -12,6 +12,8 @@ type Fetcher interface {
 	// KeysQuery sends POST /_matrix/client/v3/keys/query for the users and returns the body of the answer. It returns when ctx ends, whatever
 	// the other side does. The error is a *FetchError or the context's.
 	KeysQuery(ctx context.Context, users []ids.UserID) ([]byte, error)
+	// KeysUpload sends POST /_matrix/client/v3/keys/upload with that body, in the same way.
+	KeysUpload(ctx context.Context, body []byte) ([]byte, error)
 }
 
 // Codes of FetchError.
@@ -40,13 +42,13 @@ type FetchError struct {
 func (e *FetchError) Error() string {
 	switch e.Code {
 	case CodeFetchStatus:
-		return "the homeserver answered /keys/query with status " + strconv.Itoa(e.Status)
+		return "the homeserver answered with status " + strconv.Itoa(e.Status)
 	case CodeRateLimited:
 		return "the homeserver wants to be asked less often"
 	case CodeFetchTimeout:
-		return "the homeserver did not answer /keys/query in time"
+		return "the homeserver did not answer in time"
 	case CodeAnswerTooLarge:
-		return "the answer to /keys/query is too large"
+		return "the homeserver's answer is too large"
 	}
 	if e.Err != nil {
 		return "the client's fetch failed: " + e.Err.Error()

@@ -67,6 +67,16 @@ func noFetch() error {
 
 // KeysQuery sends one /keys/query. See [lane.Fetcher].
 func (f *Fetcher) KeysQuery(ctx context.Context, users []ids.UserID) ([]byte, error) {
+	return f.post(ctx, "/_matrix/client/v3/keys/query", string(keysQuery(users)))
+}
+
+// KeysUpload sends one /keys/upload. See [lane.Fetcher].
+func (f *Fetcher) KeysUpload(ctx context.Context, body []byte) ([]byte, error) {
+	return f.post(ctx, "/_matrix/client/v3/keys/upload", string(body))
+}
+
+// post sends one request and waits for its answer, or for the end of ctx.
+func (f *Fetcher) post(ctx context.Context, path, text string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, ended(err)
 	}
@@ -74,7 +84,7 @@ func (f *Fetcher) KeysQuery(ctx context.Context, users []ids.UserID) ([]byte, er
 	f.last++
 	number := f.last
 	f.mu.Unlock()
-	if _, err := f.binding.Call("give", number, string(keysQuery(users))); err != nil {
+	if _, err := f.binding.Call("give", number, text); err != nil {
 		return nil, failed(err)
 	}
 	type answer struct {
@@ -83,7 +93,7 @@ func (f *Fetcher) KeysQuery(ctx context.Context, users []ids.UserID) ([]byte, er
 	}
 	done := make(chan answer, 1)
 	go func() {
-		body, err := f.exchange(number, "/_matrix/client/v3/keys/query")
+		body, err := f.exchange(number, path)
 		done <- answer{body, err}
 	}()
 	select {

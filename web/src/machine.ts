@@ -31,6 +31,7 @@ import type {
   KeysQueryRequest,
   KeysQueryResult,
   LaneCounts,
+  OutgoingRequest,
   Refusal,
   RoomKeyBundleDescriptor,
   RoomKeyBundleResult,
@@ -42,6 +43,9 @@ import type {
   SenderDataUpdate,
   SettledRoomKey,
   StoreReport,
+  SyncChanges,
+  SyncReception,
+  ToDeviceEvent,
   TrustRequirement,
   UserIdentity,
   WithheldNotice,
@@ -53,8 +57,11 @@ export interface OpenOptions {
   userId: string;
   /** The id of this device. */
   deviceId: string;
-  /** This device's public identity keys, unpadded base64, as its Olm account has them. Room keys meant for any other device are refused. */
-  identityKeys: { ed25519: string; curve25519: string };
+  /**
+   * This device's public identity keys, unpadded base64, as the client's own Olm account has them. Room keys meant for any other device are refused.
+   * Without them the machine has an Olm account of its own, which lies in the store: {@link OlmMachine.receiveSyncChanges}.
+   */
+  identityKeys?: { ed25519: string; curve25519: string };
   /**
    * Where everything is kept: an IndexedDB database of that name, or memory that is gone with the machine. There is no default, and no
    * falling back from one to the other: where IndexedDB cannot be had, opening fails.
@@ -91,6 +98,7 @@ const idbMethods: readonly IdbMethod[] = ["open", "get", "page", "commit", "coun
 /** What the program answers where it is not quite what the caller gets. */
 interface Answers {
   received: { id: string; receipts: RoomKeyReceipt[] };
+  synced: { id: string; events: ToDeviceEvent[] };
   decrypted:
     | { event: DecryptedRoomEvent; error?: undefined }
     | {
@@ -120,6 +128,8 @@ export class OlmMachine {
   readonly userId: string;
   /** The id of this device. */
   readonly deviceId: string;
+  /** This device's public identity keys, unpadded base64: those of its Olm account. */
+  readonly identityKeys: { readonly ed25519: string; readonly curve25519: string };
 
   readonly #engine: Engine;
   readonly #tabs: Tabs | undefined;
@@ -127,12 +137,13 @@ export class OlmMachine {
   #trustRequirement: TrustRequirement;
   #closing: Promise<void> | undefined;
 
-  private constructor(engine: Engine, tabs: Tabs | undefined, reports: Set<(report: StoreReport) => void>, options: OpenOptions, requirement: TrustRequirement) {
+  private constructor(engine: Engine, tabs: Tabs | undefined, reports: Set<(report: StoreReport) => void>, options: OpenOptions, identityKeys: OlmMachine["identityKeys"], requirement: TrustRequirement) {
     this.#engine = engine;
     this.#tabs = tabs;
     this.#reports = reports;
     this.userId = options.userId;
     this.deviceId = options.deviceId;
+    this.identityKeys = identityKeys;
     this.#trustRequirement = requirement;
     engine.on("store_reported", (json) => report(reports, parse<StoreReport>(json)));
   }
@@ -141,7 +152,8 @@ export class OlmMachine {
    * Opens a machine: starts a program, opens its store, and loads what is known of people. Calls `initAsync()` when the application has not.
    *
    * Errors: those of `initAsync`; `bad_store` (no name, or neither name nor memory); `bad_user_id`, `bad_device_id`; `bad_base64`,
-   * `bad_key_length`, `low_order_key`, `non_canonical_key` for the identity keys; `bad_trust_requirement`; `bad_sender_data_key`; and the store's: `unavailable`,
+   * `bad_key_length`, `low_order_key`, `non_canonical_key` for the identity keys; `bad_trust_requirement`; `bad_sender_data_key`; without identity
+   * keys, `account_damaged` and `account_of_other`; and the store's: `unavailable`,
    * `blocked`, `schema_too_new`, `quota`.
    */
   static async open(options: OpenOptions): Promise<OlmMachine> {
@@ -169,9 +181,11 @@ export class OlmMachine {
       hear: (json) => engine.callText("hearPeers", [json]),
       nudge: () => lanes("nudge"),
     });
+    let identityKeys: OlmMachine["identityKeys"];
     try {
-      const { ed25519, curve25519 } = options.identityKeys;
-      await engine.call("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined), senderDataKey(options.senderDataKey)]);
+      const { ed25519, curve25519 } = options.identityKeys ?? { ed25519: "", curve25519: "" };
+      const opened = await engine.callText("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined), senderDataKey(options.senderDataKey)]);
+      identityKeys = parse<OlmMachine["identityKeys"]>(opened);
     } catch (thrown) {
       tabs?.close();
       engine.stop();
@@ -191,7 +205,7 @@ export class OlmMachine {
       stopWatching();
       tabs?.close(); // a program that has died leads nobody
     });
-    return new OlmMachine(engine, tabs, reports, options, requirement);
+    return new OlmMachine(engine, tabs, reports, options, identityKeys, requirement);
   }
 
   // Room keys.
@@ -229,6 +243,31 @@ export class OlmMachine {
     );
     settled.catch(() => undefined); // it fails as `stored` does; one report of what nobody handles is enough
     return { receipts, stored, settled };
+  }
+
+  /**
+   * Takes what `/sync` says to a device whose Olm account is here, and resolves when Olm state, room keys and device lists are on disk: move the
+   * sync token then. One event that does not decrypt costs only itself: it is refused with `bad_to_device`, `not_for_this_device`,
+   * `plain_room_key`, `unsupported_algorithm`, a code of the Olm message (`bad_olm_message`, `bad_message_key`, `unknown_olm_session`, `bad_olm_mac`,
+   * `bad_olm_padding`, `olm_message_replayed`, `olm_message_gap`, `sender_key_mismatch`, `one_time_key_unknown`), one of {@link receiveRoomKeys}, or
+   * `unknown_sending_device`.
+   *
+   * When it rejects nothing of the Olm messages was kept, and the same sync may be given again. Errors: `no_account` where the machine was opened with
+   * identity keys, `bad_user_id`, `bad_json`.
+   *
+   * Source: client-server API, "Extensions to /sync" of the end-to-end encryption module.
+   */
+  async receiveSyncChanges(changes: SyncChanges): Promise<SyncReception> {
+    this.#open();
+    const { changed = [], left = [] } = changes.deviceLists ?? {};
+    const count = changes.oneTimeKeyCounts === undefined ? "" : String(changes.oneTimeKeyCounts["signed_curve25519"] ?? 0);
+    const fallbackUsed = changes.unusedFallbackKeys !== undefined && !changes.unusedFallbackKeys.includes("signed_curve25519");
+    const events = changes.toDeviceEvents.map(jsonText);
+    const args = [count, String(fallbackUsed), String(changed.length), String(left.length), ...changed, ...left, ...events];
+    const { id, events: became } = parse<Answers["synced"]>(await this.#engine.callText("receiveSyncChanges", args));
+    const settled = this.#engine.callText("settleRoomKeys", [id]).then((json) => parse<SettledRoomKey[]>(json));
+    settled.catch(() => undefined); // when nobody waits for it, its failure is told by the next call that writes
+    return { events: became, settled };
   }
 
   /**
@@ -429,22 +468,22 @@ export class OlmMachine {
   }
 
   /**
-   * Lists the `/keys/query` requests to send, for a client that gave no `http.fetch`: for the senders of room keys that wait, and for followed
-   * users whose device lists are outdated. Send each and give the answer to {@link markRequestAsSent}; until then it stays on the list, so
+   * Lists the requests to send, for a client that gave no `http.fetch`: `/keys/query` for the senders of room keys that wait and for followed
+   * users whose device lists are outdated, and, where the Olm account is here, `/keys/upload` with the keys the server is yet to have. Send each and give the answer to {@link markRequestAsSent}; until then it stays on the list, so
    * one that was lost is met again. Ask after every sync.
    */
-  outgoingRequests(): KeysQueryRequest[] {
+  outgoingRequests(): OutgoingRequest[] {
     this.#open();
-    return parse<KeysQueryRequest[]>(this.#engine.syncText("outgoingRequests", []));
+    return parse<OutgoingRequest[]>(this.#engine.syncText("outgoingRequests", []));
   }
 
   /**
-   * Takes the answer to a request of {@link outgoingRequests}: the same as {@link receiveKeysQueryResponse}. When it is refused, the request
-   * is still on the list.
+   * Takes the answer to a request of {@link outgoingRequests}: of `/keys/query` the same as {@link receiveKeysQueryResponse}, of `/keys/upload` with
+   * null for a result (`bad_upload` for what is no answer). When it is refused, the request is still on the list.
    */
-  async markRequestAsSent(requestId: string, response: string | JsonObject): Promise<KeysQueryResult> {
+  async markRequestAsSent(requestId: string, response: string | JsonObject): Promise<KeysQueryResult | null> {
     this.#open();
-    return parse<KeysQueryResult>(await this.#engine.callText("markRequestAsSent", [requestId, jsonText(response)]));
+    return parse<KeysQueryResult | null>(await this.#engine.callText("markRequestAsSent", [requestId, jsonText(response)]));
   }
 
   /** The followed users whose device lists are not up to date, ascending. */

@@ -126,6 +126,36 @@ export type RoomKeyReceipt =
       readonly discarded: boolean;
     };
 
+/** What `/sync` says to a device whose Olm account is here: members of its answer, under the names that matrix-sdk-crypto gives them. */
+export interface SyncChanges {
+  /** `to_device.events`. Give events as text where you have it: what is signed is checked over the JSON as received. */
+  readonly toDeviceEvents: readonly (string | JsonObject)[];
+  /** `device_lists`. */
+  readonly deviceLists?: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
+  /** `device_one_time_keys_count`, if it is there: absence says nothing. */
+  readonly oneTimeKeyCounts?: { readonly [algorithm: string]: number };
+  /** `device_unused_fallback_key_types`, if it is there. */
+  readonly unusedFallbackKeys?: readonly string[];
+}
+
+/** What became of one to-device event. */
+export type ToDeviceEvent =
+  /** It was not encrypted. `refusal` is there when it was a notice of a withheld room key that cannot be read. */
+  | { readonly type: "plain"; readonly refusal?: Refusal }
+  | { readonly type: "room_key"; readonly receipt: RoomKeyReceipt }
+  /** An Olm payload of another type; the device that sent it is known, at least `DeviceInfo`. */
+  | { readonly type: "decrypted"; readonly payload: JsonObject; readonly senderKey: string; readonly senderData: SenderData }
+  /** It does not decrypt, or was refused. Nothing of it was kept. */
+  | { readonly type: "refused"; readonly refusal: Refusal };
+
+/** The answer of {@link OlmMachine.receiveSyncChanges}. */
+export interface SyncReception {
+  /** One per event, in order. */
+  readonly events: readonly ToDeviceEvent[];
+  /** As {@link RoomKeyReception.settled}. */
+  readonly settled: Promise<readonly SettledRoomKey[]>;
+}
+
 /** Where a stored copy stands once its reception is settled. */
 export interface SettledRoomKey {
   readonly roomId: string;
@@ -232,12 +262,19 @@ export interface NestedDecryption {
   readonly refusal: Refusal | null;
 }
 
-/** A `/keys/query` request to send to the homeserver: `POST /_matrix/client/v3/keys/query`. */
-export interface KeysQueryRequest {
-  /** Give it back with the answer, see {@link OlmMachine.receiveKeysQueryResponse}. */
+/** A request to send to the homeserver. */
+export interface OutgoingRequest {
+  /** Give it back with the answer, see {@link OlmMachine.markRequestAsSent}. */
   readonly id: string;
+  /** `POST /_matrix/client/v3/keys/query`, or `POST /_matrix/client/v3/keys/upload`. */
+  readonly type: "keys_query" | "keys_upload";
   /** The JSON body, as text. */
   readonly body: string;
+}
+
+/** A `/keys/query` request to send to the homeserver: `POST /_matrix/client/v3/keys/query`. */
+export interface KeysQueryRequest extends OutgoingRequest {
+  readonly type: "keys_query";
 }
 
 /** What the slow lane and the background retry have under way. */

@@ -362,7 +362,7 @@ describe("a client that sends requests itself", () => {
         await machine.markAllTrackedUsersAsDirty();
         const dirty = machine.outdatedUsers();
         await machine.close();
-        return { first: first?.known, users: Object.keys((JSON.parse(request?.body ?? "") as { device_keys: object }).device_keys).sort(), others: others.length, same: again[0]?.id === request?.id && still[0]?.id === request?.id, refused: refused.code, unknown: unknown.code, changed: change.roomKeys, none: none.filter(({ body }) => body.includes("alice")).length, upToDate, dirty };
+        return { first: first?.known, users: Object.keys((JSON.parse(request?.body ?? "") as { device_keys: object }).device_keys).sort(), others: others.length, same: again[0]?.id === request?.id && still[0]?.id === request?.id, refused: refused.code, unknown: unknown.code, changed: change?.roomKeys, none: none.filter(({ body }) => body.includes("alice")).length, upToDate, dirty };
       }, { own: me.own, answer, key: fresh() });
       assert.deepEqual(got, { first: false, users: ["@alice:test", "@me:test"], others: 0, same: true, refused: "bad_answer", unknown: "unknown_request", changed: 1, none: 0, upToDate: false, dirty: ["@alice:test", "@me:test"] });
     });

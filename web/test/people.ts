@@ -93,8 +93,10 @@ export class Person {
     readonly deviceId: string,
     /** How the device is cross-signed. */
     public crossSigned: "no" | "yes" | "wrong" = "no",
+    /** The identity key, where the private half lies in an Olm account. */
+    curve25519?: string,
   ) {
-    this.curve25519 = base64(generateKeyPairSync("x25519").publicKey.export({ type: "spki", format: "der" }).subarray(-32));
+    this.curve25519 = curve25519 ?? base64(generateKeyPairSync("x25519").publicKey.export({ type: "spki", format: "der" }).subarray(-32));
     if (crossSigned !== "no") this.identity = new Identity(userId);
   }
 
