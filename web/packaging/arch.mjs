@@ -13,6 +13,7 @@ const importRules = [
   { what: /^github\.com\/hack-pad\/safejs(\/|$)/, only: ["jsbridge"], tests: true },
   { what: /^github\.com\/syumai\/workers(\/|$)/, only: ["jsbridge"], tests: true },
   { what: /^github\.com\/vmihailenco\/msgpack(\/|$)/, only: ["core/record"], tests: false },
+  { what: /^maunium\.net\/go\/mautrix(\/|$)/, only: ["core/olm"], tests: false },
 ];
 
 /** What the code of core does without, because it must run anywhere and stay small. testkit and storetest are for tests alone. */

@@ -20,6 +20,7 @@ test("imports", () => {
     ["wasm", "github.com/hack-pad/safejs"], ["idbstore", "github.com/hack-pad/safejs"],
     ["core", "github.com/syumai/workers/cloudflare/fetch"], ["wasm", "github.com/syumai/workers"],
     ["core/store", "github.com/vmihailenco/msgpack/v5"], ["idbstore", "github.com/vmihailenco/msgpack/v5"],
+    ["core", "maunium.net/go/mautrix/crypto/goolm/session"], ["core/megolm", "maunium.net/go/mautrix/crypto/goolm/message"],
     ["core/store", "knownsender/idbstore"], ["core", "knownsender/jsbridge/frame"],
     ["core/trust", "encoding/json"], ["core", "net/http"], ["core/ids", "os"],
   ];
@@ -29,7 +30,7 @@ test("imports", () => {
   assert.equal(arch.importFaults([{ ImportPath: "knownsender/idbstore", XTestImports: ["syscall/js"] }]).length, 1);
   const sound: [string, string][] = [
     ["jsbridge", "syscall/js"], ["wasm", "syscall/js"], ["jsbridge", "github.com/hack-pad/safejs"], ["jsbridge/fetch", "github.com/syumai/workers/cloudflare/fetch"],
-    ["core/record", "github.com/vmihailenco/msgpack/v5"], ["core", "knownsender/core/trust"], ["idbstore", "knownsender/core/store"], ["core/testkit", "encoding/json"],
+    ["core/record", "github.com/vmihailenco/msgpack/v5"], ["core/olm", "maunium.net/go/mautrix/crypto/goolm/session"], ["core", "knownsender/core/trust"], ["idbstore", "knownsender/core/store"], ["core/testkit", "encoding/json"],
   ];
   for (const [name, path] of sound) assert.deepEqual(arch.importFaults([{ ImportPath: `knownsender/${name}`, Imports: [path] }]), []);
 });
