@@ -233,7 +233,7 @@ func (m *Machine) sendUpload(upload *KeysUpload) {
 		a.schedule = lane.Schedule{}
 		m.dispatchUpload()
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), budget)
+	ctx, cancel := within(context.Background(), budget)
 	defer cancel()
 	var answer []byte
 	var err error

@@ -117,7 +117,7 @@ func (m *Machine) await(ctx context.Context, questions []*lane.Question) {
 	if len(questions) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, budget)
+	ctx, cancel := within(ctx, budget)
 	defer cancel()
 	m.turn.give(func() {
 		for _, question := range questions {
@@ -128,6 +128,17 @@ func (m *Machine) await(ctx context.Context, questions []*lane.Question) {
 			}
 		}
 	})
+}
+
+// within is a context that ends after a time, with context.DeadlineExceeded for its cause. The library's own holds a time.Time, and with it the wasm
+// would hold all that can be printed and parsed of times.
+func within(parent context.Context, long time.Duration) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	timer := time.AfterFunc(long, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // dispatch sends requests for what has been asked, as many as may be under way.
@@ -152,7 +163,7 @@ func (m *Machine) request(taken []*lane.Question) {
 		m.answered(taken)
 		m.dispatch()
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), budget)
+	ctx, cancel := within(context.Background(), budget)
 	defer cancel()
 	query := m.trust.BeginQuery(usersOf(taken))
 	var body []byte

@@ -101,7 +101,7 @@ func (f *Fetcher) post(ctx context.Context, path, text string) ([]byte, error) {
 		return a.body, a.err
 	case <-ctx.Done():
 		f.abort(number) // the binding answers it now, which ends the goroutine
-		return nil, ended(ctx.Err())
+		return nil, ended(context.Cause(ctx))
 	}
 }
 
