@@ -25,6 +25,7 @@ import (
 const (
 	importChunk  = 512             // how many room keys are written at a time
 	importWindow = 8 * importChunk // how many are held, some two megabytes
+	importOpened = 128             // how many of a backup are opened at a time: some milliseconds, after which others have a turn
 )
 
 // maxClaims is how many claimed copies of one session are taken in, each with another device that is said to have made it. One is true; whoever can
@@ -198,7 +199,7 @@ func (i *Import) add(ctx context.Context, k importing) error {
 		return err // ended while others were being stored
 	}
 	i.window = append(i.window, k)
-	if len(i.window)-i.opened >= i.chunk {
+	if len(i.window)-i.opened >= min(i.chunk, importOpened) {
 		if err := i.open(ctx); err != nil {
 			return err
 		}
