@@ -1,5 +1,6 @@
-// Scenario 66, F02: the whole browser is killed with kill -9 while keys are stored and nobody has answered who sent them. Twenty times on one
-// profile: nothing that was reported stored is ever missing, and when the server answers at last, all of it is known.
+// The whole browser is killed with kill -9, again and again on one profile. Scenario 66, F02: while keys are stored and nobody has answered who
+// sent them: nothing that was reported stored is ever missing, and when the server answers at last, all of it is known. F26: in the middle of an
+// import: whole chunks are there, and running it again completes it.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -61,6 +62,62 @@ test(`scenario 66, F02: the browser is killed ${runs} times between stored and t
     }, { own: me.own, answer: keysQueryAnswer(senders), sessions: stored });
     assert.deepEqual(ends, { total: stored.length, known: stored, updates: stored.length, reports: [] });
     t.diagnostic(`${((performance.now() - began) / (runs + 1)).toFixed(0)} ms a run`);
+  } finally {
+    await browser?.kill();
+    await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  }
+});
+
+test("F26: the browser is killed in the middle of an import, five times; what is there is whole, never less than was told, and the next run completes it", async (t) => {
+  const profile = await mkdtemp(join(tmpdir(), "knownsender-"));
+  const url = `${chrome.server.origin}/page`;
+  const chunk = 512;
+  const sessions = Array.from({ length: 12_000 }, (_, i) => new Outbound(`!room${i % 50}:test`).exported(senders[0] as Person));
+  const text = JSON.stringify(sessions);
+  const found: number[] = [];
+  let browser: Browser | undefined;
+  try {
+    let told = 0;
+    for (let run = 0; run < 5; run++) {
+      browser = new Browser(profile);
+      const page = await browser.open(url);
+      await furnish(page);
+      const { total, successes } = await page.inPage(async ({ own, text, patience }) => {
+        const machine = await kit.ks.OlmMachine.open({ ...own, store: { name: "import" } });
+        const { total } = await machine.roomKeyCounts();
+        const successes = await new Promise<number>((resolve, reject) => {
+          const progressCallback = ({ successes }: { successes: number }): void => {
+            if (successes > total) setTimeout(() => resolve(successes), patience);
+          };
+          machine.importExportedRoomKeys(text, { progressCallback }).then(() => reject(new Error("it ended before anybody killed it")), reject);
+        });
+        return { total, successes };
+      }, { own: me.own, text, patience: 10 * run });
+      const dead = browser.kill();
+      assert.equal(total % chunk, 0, `run ${run}: ${total} keys are whole chunks`);
+      assert.ok(total >= told, `run ${run}: ${total} keys of ${told} that were told`);
+      found.push(total);
+      told = successes;
+      await dead;
+    }
+    browser = new Browser(profile);
+    const page = await browser.open(url);
+    await furnish(page);
+    const end = await page.inPage(async ({ own, text }) => {
+      const reports: string[] = [];
+      const machine = await kit.ks.OlmMachine.open({ ...own, store: { name: "import" } });
+      machine.registerStoreReportCallback(({ code }) => void (code.startsWith("persistence") || reports.push(code)));
+      const { total: before } = await machine.roomKeyCounts();
+      const { imported, unchanged, better, failed } = await machine.importExportedRoomKeys(text);
+      const { total } = await machine.roomKeyCounts();
+      const exported = JSON.parse(await machine.exportRoomKeys()) as { session_key: string }[];
+      await machine.close();
+      return { before, ends: [imported, unchanged, better, failed], total, keys: exported.map(({ session_key }) => session_key).sort(), reports };
+    }, { own: me.own, text });
+    assert.ok(end.before >= told && end.before % chunk === 0 && end.before > 0 && end.before < sessions.length, `${end.before} keys, ${told} were told`);
+    assert.deepEqual([end.ends, end.total, end.reports], [[sessions.length - end.before, end.before, 0, 0], sessions.length, []]);
+    assert.deepEqual(end.keys, sessions.map((session) => session["session_key"]).sort(), "each key, as it was in the file");
+    t.diagnostic(`keys found after each death: ${[...found.slice(1), end.before].join(", ")} of ${sessions.length}`);
   } finally {
     await browser?.kill();
     await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
