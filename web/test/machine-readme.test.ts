@@ -1,11 +1,17 @@
-// The README's example is what people copy: it type-checks against the package, and the tables say what the code says.
+// The README's examples are what people copy: they type-check against the package and run, and the tables say what the code says.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { useChrome } from "./harness.js";
+import { withKit } from "./machinekit.js";
+import { armoured, BackupVault, openedKeys, Outbound, Person, sealedKeys } from "./people.js";
 import { top } from "./server.js";
+
+const chrome = useChrome();
+const me = new Person("@me:test", "MINE");
 
 const readme = readFileSync(join(top, "README.md"), "utf8");
 
@@ -23,6 +29,15 @@ declare const roomId: string;
 declare function show(content: object, shield: "None" | "Grey" | "Red"): void;
 declare function showWithheld(code: string): void;
 declare function redraw(sessionId: string): void;
+declare const keyFile: string;
+declare const passphrase: string;
+declare const signal: AbortSignal;
+declare function showProgress(progress: { readonly successes: number; readonly failures: number; readonly total: number }): void;
+declare function offerFile(file: string): void;
+declare const backup: { readonly version: string; readonly auth_data: { readonly public_key: string } };
+declare const recoveryKey: string;
+declare function get(path: string): Promise<string>;
+declare function put(path: string, body: string): Promise<void>;
 `;
 
 describe("the README", () => {
@@ -42,6 +57,43 @@ describe("the README", () => {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+
+  test("has an example of keys in and out that runs", async () => {
+    const example = /## Keys in and out[\s\S]*?```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+    const [inFile, inBackup] = [new Outbound("!file:test").exported(me), new Outbound("!backup:test").exported(me)];
+    const vault = new BackupVault();
+    await withKit(chrome, async ({ inPage, printed }) => {
+      const got = await inPage(async ({ own, example, client }) => {
+        const machine = await kit.ks.OlmMachine.open({ ...own, store: { memory: true } });
+        const seen = { progress: "", file: "", got: "", put: [] as string[] };
+        const around = {
+          ...client, machine, OlmMachine: kit.ks.OlmMachine, signal: new AbortController().signal,
+          showProgress: (progress: object) => void (seen.progress = JSON.stringify(progress)),
+          offerFile: (file: string) => void (seen.file = file),
+          get: (path: string) => Promise.resolve((seen.got = path) === "" ? "" : client.answer),
+          put: (path: string, body: string) => Promise.resolve(void seen.put.push(path, body)),
+        };
+        const run = new Function(...Object.keys(around), `return (async () => {${example}})();`) as (...values: unknown[]) => Promise<void>;
+        await run(...Object.values(around));
+        const counts = await machine.roomKeyCounts();
+        await machine.close();
+        return { seen, counts };
+      }, {
+        own: me.own, example,
+        client: {
+          keyFile: armoured(sealedKeys(JSON.stringify([inFile, {}]), "a passphrase")), passphrase: "a passphrase", recoveryKey: vault.recoveryKey,
+          backup: { version: "7", auth_data: { public_key: vault.public } }, answer: JSON.stringify(vault.answer([inBackup])),
+        },
+      });
+      assert.deepEqual(printed, ["1 room keys are new; the one at 1 cannot be used: missing_member"]);
+      assert.deepEqual(JSON.parse(got.seen.progress), { stage: "load_keys", successes: 1, failures: 1, total: 2 });
+      assert.equal((JSON.parse(openedKeys(got.seen.file, "a passphrase").content) as unknown[]).length, 1);
+      const path = "/_matrix/client/v3/room_keys/keys?version=7";
+      assert.deepEqual([got.seen.got, got.seen.put.length, got.seen.put[0]], [path, 2, path]);
+      assert.ok(got.seen.put[1]?.includes("!file:test") && !got.seen.put[1].includes("!backup:test"), "what came from the backup is there");
+      assert.deepEqual(got.counts, { total: 2, backedUp: 2 });
+    });
   });
 
   test("has the policy table of the code", () => {
