@@ -105,7 +105,8 @@ test("F27: 10,000 room keys in, in again, and out, and none of it stops the page
     assert.deepEqual(got.counts, [count, count, count, count / 50, 10]);
     for (const [name, end] of Object.entries(got.ends)) {
       t.diagnostic(`${name}: ${words(end, name.startsWith("1,000") ? 1000 : count)}`);
-      assert.ok(end.longest < 1000, `${name}: ${end.longest} ms`);
+      // Where a part of the work gave the page no turn it would be 350.
+      assert.ok(end.longest < 250, `${name}: ${end.longest} ms`);
       assert.ok(end.took / count < 5, `${name}: ${end.took} ms`);
     }
   });
@@ -132,7 +133,7 @@ test("F27: 5,000 room keys of a backup come back, and the page goes on", async (
     assert.deepEqual(got.imported, [count, count]);
     for (const [name, end] of Object.entries(got.ends)) {
       t.diagnostic(`import from the backup, ${(answer.length / 1e6).toFixed(1)} MB ${name}: ${words(end, count)}`);
-      assert.ok(end.longest < 1000, `${name}: ${end.longest} ms`);
+      assert.ok(end.longest < 400, `${name}: ${end.longest} ms`); // 700 and 500 without turns
       assert.ok(end.took / count < 5, `${name}: ${end.took} ms`);
     }
   });
