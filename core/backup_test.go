@@ -749,3 +749,34 @@ func TestBackupFromWithinTheListener(t *testing.T) {
 	wantCounts(t, "the first import", i, core.ImportCounts{Imported: 2})
 	w.wantBackedUp("in the backup that is in use now", 1)
 }
+
+// F18 for marks: given another tab with the room in memory, when this one changes the version, then the other's next write does not bring back marks
+// of the version before, which nobody would ever upload into the new one.
+func TestMarksDoNotComeBack(t *testing.T) {
+	w := newWorld(t)
+	_, phone := w.alice()
+	v := newVault(t)
+	other := w.tab()
+	w.machine.MeetPeers()
+	other.machine.MeetPeers()
+	w.heard.told = func(news core.PeerNews) {
+		if err := other.machine.HearPeers(context.Background(), news); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 5 {
+		w.kept(w.event(phone, room, w.kit.Outbound()))
+	}
+	w.mark(w.upload(v, "1"))
+	if err := other.machine.LoadRoom(context.Background(), room); err != nil {
+		t.Fatal(err)
+	}
+	w.enable(v, "2")
+	if err := other.machine.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.wantBackedUp("after the other tab wrote", 0)
+	if request := w.next(); request == nil || request.Count != 5 {
+		t.Errorf("into the new version: %+v", request)
+	}
+}

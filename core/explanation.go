@@ -65,7 +65,15 @@ func (m *Machine) why(c *sender.Copy, hint *Hint) string {
 			from += ", who was verified and has another identity now"
 		}
 	}
-	text := from + ", and claims to be from a device that nobody known lists."
+	var text string
+	switch devices := m.trust.WhoLists(c.SenderKey); {
+	case len(devices) == 0:
+		text = from + ", and claims to be from a device that nobody known lists."
+	case len(devices) > 1:
+		text = from + ", and claims to be from a device that more than one user lists."
+	case hint == nil:
+		text = from + ", and claims to be from a device of " + string(devices[0].UserID) + " with another fingerprint key than that device has."
+	}
 	if hint != nil {
 		text = from + ", and claims to be from " + string(hint.UserID) + "'s device " + string(hint.DeviceID)
 		if hint.CrossSigned() {

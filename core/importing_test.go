@@ -275,13 +275,13 @@ func TestImportedKeysWaitForNobody(t *testing.T) {
 	// A device with another fingerprint key, or the same key under two names, is no hint.
 	other := w.kit.Outbound()
 	w.imports(list(entry(phone, other, 0, testkit.Set("sender_claimed_keys", map[string]any{"ed25519": alice.Identity.Master.Public()}))))
-	if why := w.why(other); !strings.Contains(why, "nobody known lists") {
+	if why := w.why(other); !strings.Contains(why, "another fingerprint key") {
 		t.Errorf("another fingerprint key: %q", why)
 	}
 	mallory := w.kit.User("@mallory:example.org")
 	mallory.Device("STOLEN").Identity = phone.Identity
 	w.answer(mallory)
-	if why := w.why(session); !strings.Contains(why, "nobody known lists") {
+	if why := w.why(session); !strings.Contains(why, "more than one user lists") {
 		t.Errorf("a key that two people list: %q", why)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"slices"
 
 	"knownsender/core/ids"
@@ -152,24 +151,23 @@ func (m *Machine) judgePart(ctx context.Context, part record.JudgePart, because 
 	}
 }
 
-// errAbandoned is what is left of work that panicked.
-var errAbandoned = errors.New("internal error: the work came to no end")
-
-// beside has f run at the waits of the call that begins it. What it returns waits for the end of that, once.
+// beside has f run at the waits of the call that begins it. What it returns waits for the end of that, once; if f panics, so does that.
 func (m *Machine) beside(f func() error) (end func() error) {
-	done := make(chan error, 1)
+	var err error
+	var panicked any
+	done := make(chan struct{})
 	go func() {
-		err := errAbandoned
-		defer func() {
-			_ = recover() // the call that waits tells it
-			done <- err
-		}()
+		defer close(done)
+		defer func() { panicked = recover() }()
 		m.turn.Lock()
 		defer m.turn.Unlock()
 		err = f()
 	}()
-	return func() (err error) {
-		m.turn.give(func() { err = <-done })
+	return func() error {
+		m.turn.give(func() { <-done })
+		if panicked != nil {
+			panic(panicked)
+		}
 		return err
 	}
 }

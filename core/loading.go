@@ -228,6 +228,15 @@ func (m *Machine) takeAs(row *store.Row, binding bool) (there *shelved, err erro
 		}
 		m.saw(was, c)
 		ours := there.copy
+		if ours == was {
+			// Nothing of ours is unwritten: what lies there is newer in everything, also in what a join would only add to (marks of the backup).
+			there.copy = c
+			m.restore(in, there, row)
+			return there, nil
+		}
+		if was != nil && ours.BackedUp == was.BackedUp {
+			ours = ours.InBackup(c.BackedUp)
+		}
 		if there.expected > 0 && was == nil {
 			there.was = c.Session
 		}

@@ -21,7 +21,9 @@ var (
 
 // try asks the host; ok is false when it cannot do that at all, and Go is to. Any other failure is one.
 func (w *WebCrypto) try(ctx context.Context, method string, items ...[]byte) (answer []byte, ok bool, err error) {
-	answer, err = w.host.Call(ctx, method, frame.Append(make([]byte, 0, frame.Size(items...)), items...))
+	request := frame.Append(make([]byte, 0, frame.Size(items...)), items...)
+	defer clear(request) // there are keys and passphrases in it
+	answer, err = w.host.Call(ctx, method, request)
 	var refusal *HostError
 	if errors.As(err, &refusal) && refusal.Code == "webcrypto_unsupported" {
 		return nil, false, nil

@@ -32,7 +32,7 @@ func benched(b *testing.B, n int, verify func([]keys.Check) []bool) (p *program,
 	if own.Curve25519, err = keys.ParseCurve25519(mine.Curve25519()); err != nil {
 		b.Fatal(err)
 	}
-	p = &program{receptions: map[string]*core.Reception{}, timer: make(chan struct{}, 1)}
+	p = &program{timer: make(chan struct{}, 1)}
 	if p.machine, err = core.Open(context.Background(), core.Options{
 		Own: own, Store: store.NewMemory(), Now: func() int64 { return time.Now().UnixMilli() }, VerifyNow: verify,
 	}); err != nil {
@@ -76,7 +76,7 @@ func benchReceive(b *testing.B, p *program, calls [][][]byte) {
 		if _, err := p.receiveRoomKeys(calls[i]); err != nil {
 			b.Fatal(err)
 		}
-		clear(p.receptions)
+		clear(p.receptions.things)
 		i = (i + 1) % len(calls)
 	}
 }

@@ -101,18 +101,25 @@ func (p *program) beginImport(ctx context.Context, args [][]byte) ([]byte, error
 		return nil, err
 	}
 	id := p.number()
-	p.imports[id] = importing{begun, options.BackupKey != nil}
+	p.imports.keep(id, importing{begun, options.BackupKey})
 	return p.id(id), nil
 }
 
 // importing is an import under way.
 type importing struct {
 	*core.Import
-	sealed bool // its pieces are parts of a backup
+	key *keyfile.BackupKey // its pieces are parts of a backup, or nil
+}
+
+// done wipes what an import that has ended need not keep.
+func (i importing) done() {
+	if i.key != nil {
+		i.key.Wipe()
+	}
 }
 
 func (p *program) importNamed(arg []byte) (importing, error) {
-	if found, known := p.imports[string(arg)]; known {
+	if found, known := p.imports.find(arg); known {
 		return found, nil
 	}
 	return importing{}, &core.RequestError{ID: string(arg)}
@@ -125,7 +132,7 @@ func (p *program) writeImport(ctx context.Context, args [][]byte) ([]byte, error
 		return nil, err
 	}
 	write := found.Write
-	if found.sealed {
+	if found.key != nil {
 		write = found.WriteBackup
 	}
 	return []byte("{}"), write(ctx, args[1])
@@ -140,13 +147,14 @@ func (p *program) importCounts(args [][]byte) ([]byte, error) {
 	return object(nil, func(dst []byte) []byte { return appendCounts(dst, &counts) }), nil
 }
 
-// endImport and abortImport let go of an import and answer with its result.
+// endImport answers with the result of an import and lets go of it; abortImport only lets go of it.
 func (p *program) endImport(ctx context.Context, args [][]byte) ([]byte, error) {
 	found, err := p.importNamed(args[0])
 	if err != nil {
 		return nil, err
 	}
-	defer delete(p.imports, string(args[0])) // the end may take some time, in which it is asked how far it is, or stopped
+	defer found.done()
+	defer p.imports.letGo(args[0]) // the end may take some time, in which it is asked how far it is, or stopped
 	if err := found.End(ctx); err != nil {
 		return nil, err
 	}
@@ -154,25 +162,25 @@ func (p *program) endImport(ctx context.Context, args [][]byte) ([]byte, error) 
 }
 
 func (p *program) abortImport(_ context.Context, args [][]byte) ([]byte, error) {
-	found, err := p.importNamed(args[0])
-	if err != nil {
-		return nil, err
+	found, known := p.imports.letGo(args[0])
+	if !known {
+		return nil, &core.RequestError{ID: string(args[0])}
 	}
-	delete(p.imports, string(args[0]))
 	found.Abort()
-	return appendImported(nil, &found.ImportResult), nil
+	found.done()
+	return []byte("{}"), nil
 }
 
 func (p *program) beginExport([][]byte) ([]byte, error) {
 	id := p.number()
-	p.exports[id] = p.machine.BeginExport()
+	p.exports.keep(id, p.machine.BeginExport())
 	return p.id(id), nil
 }
 
 // nextExport takes the id of an export and answers with a list of exported room keys, empty at the end.
 func (p *program) nextExport(ctx context.Context, args [][]byte) ([]byte, error) {
-	found := p.exports[string(args[0])]
-	if found == nil {
+	found, known := p.exports.find(args[0])
+	if !known {
 		return nil, &core.RequestError{ID: string(args[0])}
 	}
 	copies, err := found.Next(ctx)
@@ -185,7 +193,7 @@ func (p *program) nextExport(ctx context.Context, args [][]byte) ([]byte, error)
 }
 
 func (p *program) endExport(args [][]byte) ([]byte, error) {
-	delete(p.exports, string(args[0]))
+	p.exports.letGo(args[0])
 	return []byte("{}"), nil
 }
 

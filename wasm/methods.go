@@ -25,9 +25,9 @@ import (
 type program struct {
 	host       *jsbridge.Host
 	machine    *core.Machine
-	receptions map[string]*core.Reception // waiting for settleRoomKeys
-	imports    map[string]importing
-	exports    map[string]*core.Export
+	receptions kept[*core.Reception] // waiting for settleRoomKeys
+	imports    kept[importing]
+	exports    kept[*core.Export]
 	last       int
 	closed     bool
 	unfinished bool          // there may be something that an earlier run did not get to the end of
@@ -38,10 +38,7 @@ type program struct {
 // register lists every method JavaScript may call: door.Sync for those that cannot wait, door.Async for those that may. Arguments are
 // parsed here, at the edge: nothing behind this file takes a bare string.
 func register(door *jsbridge.Door, host *jsbridge.Host) {
-	p := &program{
-		host: host, receptions: map[string]*core.Reception{}, imports: map[string]importing{}, exports: map[string]*core.Export{},
-		timer: make(chan struct{}, 1),
-	}
+	p := &program{host: host, timer: make(chan struct{}, 1)}
 
 	door.Async("open", p.open)
 	door.Async("close", p.opened(0, p.close))
@@ -216,7 +213,7 @@ func (p *program) receiveRoomKeys(args [][]byte) ([]byte, error) {
 // hold keeps a reception until settleRoomKeys.
 func (p *program) hold(reception *core.Reception) (id string) {
 	id = p.number()
-	p.receptions[id] = reception
+	p.receptions.keep(id, reception)
 	return id
 }
 
@@ -226,11 +223,10 @@ func (p *program) storeRoomKeys(ctx context.Context, _ [][]byte) ([]byte, error)
 
 // settleRoomKeys takes the id of a reception whose keys are stored, waits for the slow lane, and lets go of the reception.
 func (p *program) settleRoomKeys(ctx context.Context, args [][]byte) ([]byte, error) {
-	reception := p.receptions[string(args[0])]
-	if reception == nil {
+	reception, known := p.receptions.letGo(args[0])
+	if !known {
 		return nil, &core.RequestError{ID: string(args[0])}
 	}
-	delete(p.receptions, string(args[0]))
 	settled, err := p.machine.Settle(ctx, reception)
 	p.wake() // what still waits has a time now
 	if err != nil {

@@ -87,6 +87,7 @@ type FileError struct {
 	Expected, Got int64  // bytes, versions, rounds, or for bad_key_file_json the offset in Got; 0 where none is meant
 }
 
+// Error is a sentence.
 func (e *FileError) Error() string {
 	text := sentences[e.Code]
 	if e.Expected != 0 {
@@ -106,6 +107,7 @@ type EntryError struct {
 	cause  error
 }
 
+// Error is a sentence.
 func (e *EntryError) Error() string { return sentence(e.Code, e.Member, e.cause) }
 
 // ErrorCode is the stable name of what went wrong.
@@ -122,6 +124,7 @@ type BackupError struct {
 	cause  error
 }
 
+// Error is a sentence.
 func (e *BackupError) Error() string { return sentence(e.Code, e.Member, e.cause) }
 
 // ErrorCode is the stable name of what went wrong.
@@ -138,6 +141,7 @@ type BundleError struct {
 	cause  error
 }
 
+// Error is a sentence.
 func (e *BundleError) Error() string { return sentence(e.Code, e.Member, e.cause) }
 
 // ErrorCode is the stable name of what went wrong.

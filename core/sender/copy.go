@@ -59,7 +59,7 @@ type Copy struct {
 
 	SharedHistory  bool   // the session may be passed on to people who join later
 	EmbeddedDevice []byte // sender_device_keys as received, kept while the sender is not known; its self-signature held
-	ReceivedAt     int64  // milliseconds since 1970, by our clock; never changes to a later time
+	ReceivedAt     int64  // milliseconds since 1970, by our clock, or with evidence by that of the device whose word it is
 	BackedUp       bool
 	Forwarder      *Forwarder // who handed over a claimed copy, if that is known
 	Step           byte       // letter of the step at which the finder stopped, 0 for claimed copies

@@ -52,7 +52,7 @@ func (f *Finder) prepareHandover(index *trust.Index, in DecryptedOlmEvent, own i
 }
 
 // Finish says who hands the keys over, once the signatures have been checked. Only a user whose identity is in order can be believed at all,
-// and a forwarded key must come from a verified device of our own (T44, T45). The error is a *RoomKeyError: sender_device_keys_signature,
+// and a forwarded key must come from a verified device of our own that the server lists today (T44, T45). The error is a *RoomKeyError: sender_device_keys_signature,
 // forwarder_not_known, forwarder_not_own_device.
 func (h *Handover) Finish(results []bool) (Forwarder, error) {
 	if len(results) != h.Checks() {
@@ -62,7 +62,9 @@ func (h *Handover) Finish(results []bool) (Forwarder, error) {
 	if err != nil {
 		return Forwarder{}, err
 	}
-	if h.own != "" && (finding.Data.Kind != SenderVerified || finding.Data.UserID != h.own) {
+	// A device of ours that was logged out may still hold keys and a cross-signature; it is not ours any more.
+	listed := h.walk.view.hasStored && h.walk.owner.of(&h.walk.view.stored)
+	if h.own != "" && (finding.Data.Kind != SenderVerified || finding.Data.UserID != h.own || !listed) {
 		return Forwarder{}, &RoomKeyError{Code: CodeForwarderNotOwnDevice, Reason: finding.Reason}
 	}
 	by, ok := ForwarderOf(finding.Data)

@@ -79,6 +79,15 @@ func TestWhoMayForwardAKey(t *testing.T) {
 	wantRefused(t, "T19: meant for somebody else", err, sender.CodeRecipientMismatch)
 	_, err = forward(laptop, testkit.Set("type", "m.room_key"))
 	wantRefused(t, "another type", err, sender.CodeNotARoomKey)
+	loggedOut := w.bob.Device("GONE").CrossSigned()
+	w.asks(w.bob)
+	if _, err := forward(loggedOut); err != nil {
+		t.Errorf("another device of ours: %v", err)
+	}
+	w.bob.Devices = w.bob.Devices[:len(w.bob.Devices)-1]
+	w.asks(w.bob)
+	_, err = forward(loggedOut)
+	wantRefused(t, "T21: a device that was logged out, still cross-signed", err, sender.CodeForwarderNotOwnDevice)
 	_, err = forward(laptop, testkit.In("sender_device_keys", testkit.CorruptSignature(w.bob.ID, "ed25519:"+laptop.ID)))
 	wantRefused(t, "T05: a device that did not sign itself", err, sender.CodeSenderDeviceKeysSignature)
 }

@@ -77,7 +77,7 @@ function* textPieces(text: string): Generator<string> {
 function* listPieces(keys: readonly unknown[]): Generator<string> {
   yield "[";
   for (let from = 0; from < keys.length; from += pieceKeys) {
-    const part = Array.from(keys.slice(from, from + pieceKeys), keyText).join(",") // an element that is not there is one, too;
+    const part = Array.from(keys.slice(from, from + pieceKeys), keyText).join(","); // an element that is not there is one, too
     yield from === 0 ? part : `,${part}`;
   }
   yield "]";
@@ -131,6 +131,7 @@ export async function importKeys(engine: Engine, source: ImportSource, keys: Key
   }, tellAfter);
   try {
     signal?.addEventListener("abort", halt, { once: true });
+    if (signal?.aborted === true) void halt(); // while the import was begun
     tell({ imported: 0, unchanged: 0, better: 0, failed: 0 }, keys.total);
     let turn = performance.now();
     for (const piece of keys.pieces) {
@@ -167,7 +168,7 @@ function progressOf(counts: ImportCounts, total: number): ImportProgress {
 }
 
 function stopIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new KnownSenderError("aborted", "The work was aborted. What was done is kept, in whole chunks.", { cause: signal.reason });
+  if (signal?.aborted === true) throw new KnownSenderError("aborted", "The work was aborted. What an import had stored stays.", { cause: signal.reason });
 }
 
 /** Yields the text of a key export piece by piece: together they are one JSON array. */

@@ -351,11 +351,11 @@ export class OlmMachine {
    * Opens a key-export file with its passphrase; the answer is for {@link importExportedRoomKeys}. No machine is needed.
    *
    * Errors: `bad_key_file_header`, `bad_key_file_footer`, `bad_key_file_base64`, `bad_key_file_length`, `bad_key_file_version`,
-   * `bad_key_file_rounds` (fewer than 1,000 or more than 10,000,000: refused before anything is derived), `bad_passphrase_or_corrupt`; those of
-   * `initAsync`.
+   * `bad_key_file_rounds` (fewer than 1,000 or more than 10,000,000: refused before anything is derived), `bad_passphrase_or_corrupt`, `aborted`;
+   * those of `initAsync`. A file chooses the rounds itself: ten million take some seconds, in a thread of the browser's.
    */
-  static async decryptExportedRoomKeys(file: string, passphrase: string): Promise<string> {
-    return withEngine((engine) => engine.callText("decryptKeyFile", [file, passphrase]));
+  static async decryptExportedRoomKeys(file: string, passphrase: string, options: { signal?: AbortSignal } = {}): Promise<string> {
+    return withEngine((engine) => engine.callText("decryptKeyFile", [file, passphrase], options));
   }
 
   /**
@@ -363,8 +363,8 @@ export class OlmMachine {
    *
    * Errors: `bad_key_file_rounds`, `empty_passphrase`; those of `initAsync`.
    */
-  static async encryptExportedRoomKeys(keys: string, passphrase: string, rounds = 0): Promise<string> {
-    return withEngine((engine) => engine.callText("encryptKeyFile", [keys, passphrase, String(rounds)]));
+  static async encryptExportedRoomKeys(keys: string, passphrase: string, rounds = 0, options: { signal?: AbortSignal } = {}): Promise<string> {
+    return withEngine((engine) => engine.callText("encryptKeyFile", [keys, passphrase, String(rounds)], options));
   }
 
   /** The server-side backup in use; null when there is none. */
@@ -428,7 +428,7 @@ export class OlmMachine {
   async receiveForwardedRoomKeys(events: readonly DecryptedOlmEvent[]): Promise<ForwardedRoomKeyReceipt[]> {
     this.#open();
     if (!Array.isArray(events)) throw new KnownSenderError("bad_request", "receiveForwardedRoomKeys takes a list.", { expected: "an array", got: typeof events });
-    return parse<ForwardedRoomKeyReceipt[]>(await this.#engine.callText("receiveForwardedRoomKeys", events.flatMap(roomKeyArguments)));
+    return parse<ForwardedRoomKeyReceipt[]>(await this.#engine.callText("receiveForwardedRoomKeys", Array.from(events, roomKeyArguments).flat()));
   }
 
   /**

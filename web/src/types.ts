@@ -379,11 +379,11 @@ export interface CopyExplanation {
   readonly forwarder: SenderData | null;
   /** Of a claimed key. */
   readonly hint: SenderHint | null;
-    /**
-     * While the sender may still become known: how often it was asked about in vain, and when it is asked about next, in milliseconds since
-     * 1970; 0 is as soon as possible. Null once it is known.
-     */
-    readonly schedule: { readonly tries: number; readonly next: number } | null;
+  /**
+   * While the sender may still become known: how often it was asked about in vain, and when it is asked about next, in milliseconds since
+   * 1970; 0 is as soon as possible. Null once it is known.
+   */
+  readonly schedule: { readonly tries: number; readonly next: number } | null;
   /** The way the finder goes through what is known today. */
   readonly steps: readonly ExplanationStep[];
   /** One sentence on what a claimed key is; null for direct ones, whose steps say it. */

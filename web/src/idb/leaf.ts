@@ -94,6 +94,7 @@ export function leafObject(key: LeafKey, rows: readonly PackedRow[], strays: rea
   return object as unknown as StoredLeaf;
 }
 
+/** One leaf in memory: its key, and its rows in order. */
 export class Leaf {
   #rows: PackedRow[] = [];
   #strays: unknown[] = [];

@@ -14,6 +14,7 @@ import { Transaction } from "./transaction.js";
 /** So many rows are in memory at once. */
 const AT_ONCE = 20 * GOOD_ROWS;
 
+/** The step itself: see the top of this file. */
 export function packCopies(database: IDBDatabase, transaction: IDBTransaction): void {
   const old = transaction.objectStore(LEAVES);
   old.name = `${LEAVES} as rows`;
