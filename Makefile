@@ -24,6 +24,7 @@ wasm:
 	@mkdir -p web/dist
 	@node web/packaging/overlay.mjs web/build/overlay.json
 	$(WASM) -o web/dist/knownsender.wasm ./wasm
+	$(WASM) -tags olm -o web/dist/knownsender-olm.wasm ./wasm
 
 typescript: node_modules/.package-lock.json
 	$(TSC) -p web

@@ -29,7 +29,7 @@ const signedCurve25519 = "signed_curve25519"
 const (
 	CodeAccountDamaged = "account_damaged"  // the stored account cannot be read; no other is made in its place
 	CodeAccountOfOther = "account_of_other" // the store has the account of another device
-	CodeNoAccount      = "no_account"       // the machine was opened with the identity keys of an Olm elsewhere
+	CodeNoAccount      = "no_account"       // the machine was opened with the identity keys of an Olm elsewhere, or the program has no Olm
 	CodeBadUpload      = "bad_upload"       // not the answer to an upload of keys
 )
 
@@ -50,7 +50,7 @@ func (e *AccountError) Error() string {
 	case CodeBadUpload:
 		return "this is not the answer to an upload of keys"
 	}
-	return "the machine has no Olm account: it was opened with the identity keys of another"
+	return "there is no Olm account: the machine was opened with the identity keys of another, or this engine has no Olm"
 }
 
 // ErrorCode is the stable name of what went wrong.
@@ -62,9 +62,22 @@ func (e *AccountError) ErrorDetail() (expected, got string) { return e.Expected,
 // Unwrap is the error of the room below, if one refused something.
 func (e *AccountError) Unwrap() error { return e.cause }
 
+// OlmAccount is our account to those parts of the machine that have nothing to do with Olm. A program that never calls OpenAccount links nothing of
+// it.
+type OlmAccount interface {
+	own() trust.Own
+	bind(*Machine)
+	nextUpload() *KeysUpload
+	isUpload(id string) bool
+	markUploaded(ctx context.Context, id string, response []byte) error
+	dispatchUpload()
+	uploadDue() int64
+}
+
 // ownAccount is our account as the machine holds it.
 type ownAccount struct {
 	*record.Account
+	machine   *Machine
 	rev       uint64
 	queue     queue // of those who change it or the channels
 	uploads   []keysUpload
@@ -79,8 +92,9 @@ type keysUpload struct {
 	device bool
 }
 
-// openAccount reads the account of the device, or makes it.
-func openAccount(ctx context.Context, s store.Store, user ids.UserID, device ids.DeviceID) (*ownAccount, error) {
+// OpenAccount reads the account of the device, or makes it: what Options.OpenAccount is to be. Errors: *AccountError account_damaged and
+// account_of_other, and those of the store.
+func OpenAccount(ctx context.Context, s store.Store, user ids.UserID, device ids.DeviceID) (OlmAccount, error) {
 	for {
 		rows, err := s.Get(ctx, store.Meta, []store.Key{record.AccountKey()})
 		if err != nil {
@@ -115,6 +129,8 @@ func readAccount(row *store.Row, user ids.UserID, device ids.DeviceID) (*ownAcco
 	return &ownAccount{Account: account, rev: row.Rev}, nil
 }
 
+func (a *ownAccount) bind(m *Machine) { a.machine, a.queue.turn = m, &m.turn }
+
 // own is this device, with the account's keys.
 func (a *ownAccount) own() trust.Own {
 	return trust.Own{UserID: a.UserID, DeviceID: a.DeviceID, Curve25519: a.Curve25519(), Ed25519: a.Ed25519()}
@@ -128,7 +144,8 @@ func (m *Machine) Own() trust.Own {
 }
 
 // reread takes over the account as another tab has left it.
-func (m *Machine) rereadAccount(ctx context.Context) error {
+func (a *ownAccount) reread(ctx context.Context) error {
+	m := a.machine
 	rows, err := m.store.Get(ctx, store.Meta, []store.Key{record.AccountKey()})
 	if err != nil {
 		return err
@@ -138,38 +155,38 @@ func (m *Machine) rereadAccount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.account.Account, m.account.rev = now.Account, now.rev
+	a.Account, a.rev = now.Account, now.rev
 	return nil
 }
 
-// changeAccount carries one change of the account through. change is computed anew when another tab has changed it meanwhile; nil is no change.
-func (m *Machine) changeAccount(ctx context.Context, change func(record.Account) *record.Account) error {
-	m.account.queue.enter()
-	defer m.account.queue.leave()
+// change carries one change of the account through. It is computed anew when another tab has changed it meanwhile; nil is no change.
+func (a *ownAccount) change(ctx context.Context, change func(record.Account) *record.Account) error {
+	a.queue.enter()
+	defer a.queue.leave()
 	for clashes := 0; ; clashes++ {
-		next := change(*m.account.Account)
+		next := change(*a.Account)
 		if next == nil {
 			return nil
 		}
-		op := m.accountOp(next)
-		err := m.store.Commit(ctx, store.Batch{Ops: []store.Op{op}, Strict: true})
+		op := a.op(next)
+		err := a.machine.store.Commit(ctx, store.Batch{Ops: []store.Op{op}, Strict: true})
 		if err == nil {
-			m.account.Account, m.account.rev = next, m.account.rev+1
+			a.Account, a.rev = next, a.rev+1
 			return nil
 		}
 		if _, lost := clash(err); !lost || clashes == maxClashes {
 			return err
 		}
-		if err := m.rereadAccount(ctx); err != nil {
+		if err := a.reread(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// accountOp is the operation that writes the account.
-func (m *Machine) accountOp(next *record.Account) store.Op {
+// op is the operation that writes the account.
+func (a *ownAccount) op(next *record.Account) store.Op {
 	row := record.AccountRow(next)
-	return store.Op{Table: store.Meta, Key: row.Key, Expect: m.account.rev, Value: row.Value}
+	return store.Op{Table: store.Meta, Key: row.Key, Expect: a.rev, Value: row.Value}
 }
 
 // KeysUpload is an upload to make: POST /_matrix/client/v3/keys/upload.
@@ -178,51 +195,59 @@ type KeysUpload struct {
 	Body []byte // JSON
 }
 
+// carries says whether an upload is of these keys.
+func (u *keysUpload) carries(fresh []olm.OneTimeKey, device bool) bool {
+	return u.device == device && slices.Equal(u.keys, fresh)
+}
+
 // KeysUpload is what the server is yet to have of this device: its keys, one-time keys, a fallback key. nil when it has everything. Until the answer
-// is brought to MarkKeysUploaded the same keys are uploaded again. A machine with a Fetcher uploads by itself. Error: *AccountError no_account.
+// is brought to MarkKeysUploaded it is the same request. A machine with a Fetcher uploads by itself. Error: *AccountError no_account.
 func (m *Machine) KeysUpload() (*KeysUpload, error) {
 	m.turn.Lock()
 	defer m.leave()
 	if err := m.hasAccount(); err != nil {
 		return nil, err
 	}
-	return m.nextUpload(), nil
+	return m.account.nextUpload(), nil
 }
 
-func (m *Machine) nextUpload() *KeysUpload {
-	fresh := m.account.Unpublished()
-	if m.account.Shared && len(fresh) == 0 {
+func (a *ownAccount) nextUpload() *KeysUpload {
+	fresh := a.Unpublished()
+	if a.Shared && len(fresh) == 0 {
 		return nil
 	}
-	upload := keysUpload{keys: fresh, device: !m.account.Shared}
+	if last := len(a.uploads) - 1; last >= 0 && a.uploads[last].carries(fresh, !a.Shared) {
+		return &a.uploads[last].KeysUpload // it was lost, or is not answered yet
+	}
+	upload := keysUpload{keys: fresh, device: !a.Shared}
 	upload.ID = rand.Text()
-	upload.Body = m.uploadBody(fresh, upload.device)
-	m.account.uploads = append(m.account.uploads, upload)
-	if len(m.account.uploads) > maxUploads {
-		m.account.uploads = slices.Delete(m.account.uploads, 0, 1)
+	upload.Body = a.uploadBody(fresh, upload.device)
+	a.uploads = append(a.uploads, upload)
+	if len(a.uploads) > maxUploads {
+		a.uploads = slices.Delete(a.uploads, 0, 1)
 	}
 	return &upload.KeysUpload
 }
 
 // dispatchUpload uploads what the server is yet to have, if this tab asks the server at all and nothing is under way.
-func (m *Machine) dispatchUpload() {
-	l, a := &m.lanes, m.account
-	if a == nil || m.closed || a.uploading || l.fetcher == nil || l.follows || l.paused || m.now() < l.quiet || !a.schedule.Due(m.now()) {
+func (a *ownAccount) dispatchUpload() {
+	m, l := a.machine, &a.machine.lanes
+	if m.closed || a.uploading || l.fetcher == nil || l.follows || l.paused || m.now() < l.quiet || !a.schedule.Due(m.now()) {
 		return
 	}
-	upload := m.nextUpload()
+	upload := a.nextUpload()
 	if upload == nil {
 		return
 	}
 	a.uploading = true
-	l.spawn(func() { m.sendUpload(upload) })
+	l.spawn(func() { a.sendUpload(upload) })
 }
 
 // sendUpload is one upload from beginning to end. In vain it is tried again by the retry lane, later each time.
-func (m *Machine) sendUpload(upload *KeysUpload) {
+func (a *ownAccount) sendUpload(upload *KeysUpload) {
+	m := a.machine
 	m.turn.Lock()
 	defer m.leave()
-	a := m.account
 	failed := true
 	defer func() {
 		a.uploading = false
@@ -231,7 +256,7 @@ func (m *Machine) sendUpload(upload *KeysUpload) {
 			return
 		}
 		a.schedule = lane.Schedule{}
-		m.dispatchUpload()
+		a.dispatchUpload()
 	}()
 	ctx, cancel := within(context.Background(), budget)
 	defer cancel()
@@ -239,25 +264,22 @@ func (m *Machine) sendUpload(upload *KeysUpload) {
 	var err error
 	m.turn.give(func() { answer, err = m.lanes.fetcher.KeysUpload(ctx, upload.Body) })
 	if err == nil {
-		err = m.markKeysUploaded(context.Background(), upload.ID, answer)
+		err = a.markUploaded(context.Background(), upload.ID, answer)
 	}
 	m.lanes.heed(err, m.now())
 	failed = err != nil
 }
 
 // uploadDue is when there is something to upload again, far off when there is nothing.
-func (m *Machine) uploadDue() int64 {
-	if a := m.account; a != nil && !a.uploading && a.schedule.Tries > 0 {
+func (a *ownAccount) uploadDue() int64 {
+	if !a.uploading && a.schedule.Tries > 0 {
 		return a.schedule.Next
 	}
-	return m.now() + lane.MaxDelay.Milliseconds()
+	return a.machine.now() + lane.MaxDelay.Milliseconds()
 }
 
-// isKeysUpload says whether the id is that of an upload of keys under way.
-func (m *Machine) isKeysUpload(id string) bool {
-	m.turn.Lock()
-	defer m.leave()
-	return m.account != nil && slices.ContainsFunc(m.account.uploads, func(u keysUpload) bool { return u.ID == id })
+func (a *ownAccount) isUpload(id string) bool {
+	return slices.ContainsFunc(a.uploads, func(u keysUpload) bool { return u.ID == id })
 }
 
 func (m *Machine) hasAccount() error {
@@ -275,14 +297,14 @@ func (m *Machine) hasAccount() error {
 func (m *Machine) MarkKeysUploaded(ctx context.Context, id string, response []byte) error {
 	m.turn.Lock()
 	defer m.leave()
-	return m.markKeysUploaded(ctx, id, response)
-}
-
-func (m *Machine) markKeysUploaded(ctx context.Context, id string, response []byte) error {
 	if err := m.hasAccount(); err != nil {
 		return err
 	}
-	at := slices.IndexFunc(m.account.uploads, func(u keysUpload) bool { return u.ID == id })
+	return m.account.markUploaded(ctx, id, response)
+}
+
+func (a *ownAccount) markUploaded(ctx context.Context, id string, response []byte) error {
+	at := slices.IndexFunc(a.uploads, func(u keysUpload) bool { return u.ID == id })
 	if at < 0 {
 		return &RequestError{ID: id}
 	}
@@ -290,17 +312,17 @@ func (m *Machine) markKeysUploaded(ctx context.Context, id string, response []by
 	if err != nil {
 		return err
 	}
-	done := m.account.uploads[at]
-	err = m.changeAccount(ctx, func(a record.Account) *record.Account {
-		a.Account = a.MarkPublished(done.keys)
-		a.Shared = a.Shared || done.device
-		return &a
+	done := a.uploads[at]
+	err = a.change(ctx, func(next record.Account) *record.Account {
+		next.Account = next.MarkPublished(done.keys)
+		next.Shared = next.Shared || done.device
+		return &next
 	})
 	if err != nil {
 		return err
 	}
-	m.account.uploads = slices.DeleteFunc(m.account.uploads, func(u keysUpload) bool { return u.ID == id })
-	return m.fillUp(ctx, count, false)
+	a.uploads = slices.DeleteFunc(a.uploads, func(u keysUpload) bool { return u.ID == id })
+	return a.fillUp(ctx, count, false)
 }
 
 func parseUploadAnswer(raw []byte) (count int, err error) {
@@ -325,9 +347,9 @@ func parseUploadAnswer(raw []byte) (count int, err error) {
 
 // fillUp makes the one-time keys that the server is short of when it has count, those that are made and not uploaded included, and a fallback key
 // where the server has no unused one.
-func (m *Machine) fillUp(ctx context.Context, count int, noFallback bool) error {
-	return m.changeAccount(ctx, func(a record.Account) *record.Account {
-		next := a.Account
+func (a *ownAccount) fillUp(ctx context.Context, count int, noFallback bool) error {
+	return a.change(ctx, func(with record.Account) *record.Account {
+		next := with.Account
 		ready, fallback := 0, false
 		for _, key := range next.Unpublished() {
 			if fallback = fallback || key.Fallback; !key.Fallback {
@@ -340,17 +362,17 @@ func (m *Machine) fillUp(ctx context.Context, count int, noFallback bool) error 
 		if noFallback && !fallback {
 			next = next.GenerateFallbackKey()
 		}
-		if next == a.Account {
+		if next == with.Account {
 			return nil
 		}
-		a.Account = next
-		return &a
+		with.Account = next
+		return &with
 	})
 }
 
 // deviceKeys is this device's keys object, signed by itself (specification, "Device keys").
-func (m *Machine) deviceKeys() []byte {
-	own := m.trust.Own()
+func (a *ownAccount) deviceKeys() []byte {
+	own := a.own()
 	device := string(own.DeviceID)
 	text := func(dst []byte, name, value string) []byte {
 		return signedjson.AppendString(signedjson.AppendName(dst, name), value)
@@ -360,15 +382,15 @@ func (m *Machine) deviceKeys() []byte {
 	dst = append(signedjson.AppendName(dst, "keys"), '{')
 	dst = text(dst, "curve25519:"+device, own.Curve25519.String())
 	dst = append(text(dst, "ed25519:"+device, own.Ed25519.String()), '}')
-	return m.signed(dst, func(dst []byte) []byte { return text(dst, "user_id", string(own.UserID)) })
+	return a.signed(dst, func(dst []byte) []byte { return text(dst, "user_id", string(own.UserID)) })
 }
 
 // signed completes an object whose members so far come before `signatures` in the order of canonical JSON; rest writes those that come after. What is
 // signed is the canonical form, which is the text without the signatures.
-func (m *Machine) signed(before []byte, rest func(dst []byte) []byte) []byte {
-	own := m.trust.Own()
+func (a *ownAccount) signed(before []byte, rest func(dst []byte) []byte) []byte {
+	own := a.own()
 	message := append(rest(slices.Clone(before)), '}')
-	signature := m.account.Sign(message)
+	signature := a.Sign(message)
 	dst := append(signedjson.AppendName(before, "signatures"), '{')
 	dst = append(signedjson.AppendName(dst, string(own.UserID)), '{')
 	dst = signedjson.AppendString(signedjson.AppendName(dst, "ed25519:"+string(own.DeviceID)), string(keys.EncodeBase64(nil, signature[:])))
@@ -376,10 +398,10 @@ func (m *Machine) signed(before []byte, rest func(dst []byte) []byte) []byte {
 }
 
 // uploadBody is the body of the upload.
-func (m *Machine) uploadBody(fresh []olm.OneTimeKey, device bool) []byte {
+func (a *ownAccount) uploadBody(fresh []olm.OneTimeKey, device bool) []byte {
 	dst := []byte{'{'}
 	if device {
-		dst = append(signedjson.AppendName(dst, "device_keys"), m.deviceKeys()...)
+		dst = append(signedjson.AppendName(dst, "device_keys"), a.deviceKeys()...)
 	}
 	for _, list := range []struct {
 		name     string
@@ -388,7 +410,7 @@ func (m *Machine) uploadBody(fresh []olm.OneTimeKey, device bool) []byte {
 		dst = append(signedjson.AppendName(dst, list.name), '{')
 		for i := range fresh {
 			if fresh[i].Fallback == list.fallback {
-				dst = append(signedjson.AppendName(dst, signedCurve25519+":"+fresh[i].ID), m.signedKey(&fresh[i])...)
+				dst = append(signedjson.AppendName(dst, signedCurve25519+":"+fresh[i].ID), a.signedKey(&fresh[i])...)
 			}
 		}
 		dst = append(dst, '}')
@@ -397,11 +419,11 @@ func (m *Machine) uploadBody(fresh []olm.OneTimeKey, device bool) []byte {
 }
 
 // signedKey is a one-time or fallback key as the server hands it out (specification, "Key algorithms").
-func (m *Machine) signedKey(key *olm.OneTimeKey) []byte {
+func (a *ownAccount) signedKey(key *olm.OneTimeKey) []byte {
 	dst := []byte{'{'}
 	if key.Fallback {
 		dst = signedjson.AppendBool(signedjson.AppendName(dst, "fallback"), true)
 	}
 	dst = signedjson.AppendString(signedjson.AppendName(dst, "key"), key.Key.String())
-	return m.signed(dst, func(dst []byte) []byte { return dst })
+	return a.signed(dst, func(dst []byte) []byte { return dst })
 }

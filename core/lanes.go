@@ -250,7 +250,11 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	l.retrying = true
 	defer func() { l.retrying = false }()
 
-	m.dispatchUpload()
+	uploads := now + lane.MaxDelay.Milliseconds()
+	if m.account != nil {
+		m.account.dispatchUpload()
+		uploads = m.account.uploadDue()
+	}
 	nudged := l.nudged // the end of what it has made due is the end of it
 	due, more, err := m.due(ctx, now)
 	if err != nil {
@@ -284,7 +288,7 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	if err != nil {
 		return soon, err
 	}
-	return max(min(first, lists, m.uploadDue()), soon), nil
+	return max(min(first, lists, uploads), soon), nil
 }
 
 // judgeDue judges due copies by what is known already, and returns those that still wait. A tab may have stored a copy while another learned of

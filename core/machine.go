@@ -17,9 +17,11 @@ import (
 
 // Options is what a Machine is made of.
 type Options struct {
-	// Own is this device. Room keys for any other are refused at the gate. Without identity keys the machine has an Olm account of its own, which
-	// lies in the store.
+	// Own is this device. Room keys for any other are refused at the gate. Without identity keys the machine has an Olm account of its own, by
+	// OpenAccount.
 	Own trust.Own
+	// OpenAccount is the function of that name, or nil where no machine is to have an account of its own.
+	OpenAccount func(ctx context.Context, s store.Store, user ids.UserID, device ids.DeviceID) (OlmAccount, error)
 	// Store keeps everything; the Machine closes it.
 	Store store.Store
 	// Verifier checks signatures on the calls that may wait. nil: in Go.
@@ -54,7 +56,7 @@ type Machine struct {
 	now       func() int64
 	listener  Listener
 
-	account *ownAccount // nil: the host has its own Olm
+	account OlmAccount // nil: the host has its own Olm
 	trust   *trust.Index
 	finder  *sender.Finder
 	shelf   *shelf
@@ -92,10 +94,13 @@ type Machine struct {
 // Open loads what the store knows of people and returns a Machine. Damaged rows are set aside and reported to the listener; they never keep
 // the rest from loading. Errors: those of the store.
 func Open(ctx context.Context, options Options) (*Machine, error) {
-	var account *ownAccount
+	var account OlmAccount
 	if own := &options.Own; own.Ed25519 == (keys.Ed25519{}) && own.Curve25519 == (keys.Curve25519{}) {
+		if options.OpenAccount == nil {
+			return nil, &AccountError{Code: CodeNoAccount}
+		}
 		var err error
-		if account, err = openAccount(ctx, options.Store, own.UserID, own.DeviceID); err != nil {
+		if account, err = options.OpenAccount(ctx, options.Store, own.UserID, own.DeviceID); err != nil {
 			return nil, err
 		}
 		*own = account.own()
@@ -118,7 +123,7 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 	defer m.leave()
 	m.store = politeStore{&m.turn, options.Store}
 	if account != nil {
-		account.queue.turn = &m.turn
+		account.bind(m)
 	}
 	m.writing.turn, m.learning.turn, m.backing.turn = &m.turn, &m.turn, &m.turn
 	m.verifier, m.verifyNow = keys.Go{}, options.VerifyNow

@@ -44,10 +44,20 @@ func (m *Machine) MarkRequestAsSent(ctx context.Context, id string, response []b
 	if id == "" {
 		return nil, &RequestError{}
 	}
-	if m.isKeysUpload(id) {
-		return nil, m.MarkKeysUploaded(ctx, id, response)
+	if upload, err := m.markUpload(ctx, id, response); upload {
+		return nil, err
 	}
 	return m.ReceiveKeysQueryResponse(ctx, response, id)
+}
+
+// markUpload brings the answer to an upload of keys, if the id is that of one.
+func (m *Machine) markUpload(ctx context.Context, id string, response []byte) (upload bool, err error) {
+	m.turn.Lock()
+	defer m.leave()
+	if m.closed || m.account == nil || !m.account.isUpload(id) {
+		return false, nil
+	}
+	return true, m.account.markUploaded(ctx, id, response)
 }
 
 // sent takes an answered request off the list.

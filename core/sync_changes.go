@@ -128,6 +128,7 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 	if err := m.hasAccount(); err != nil {
 		return nil, err
 	}
+	a := m.account.(*ownAccount)
 	result := &SyncResult{Events: make([]ToDeviceEvent, len(in.ToDevice)), Reception: &Reception{}}
 	var sealed []sealedEvent
 	for i, raw := range in.ToDevice {
@@ -135,7 +136,7 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 			sealed = append(sealed, *message)
 		}
 	}
-	if err := m.receiveSealed(ctx, sealed, result); err != nil {
+	if err := a.receiveSealed(ctx, sealed, result); err != nil {
 		return nil, err
 	}
 	if len(in.Changed)+len(in.Left) > 0 {
@@ -148,10 +149,10 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 		if count < 0 {
 			count = oneTimeKeys
 		}
-		if err := m.fillUp(ctx, count, in.FallbackUsed); err != nil {
+		if err := a.fillUp(ctx, count, in.FallbackUsed); err != nil {
 			return nil, err
 		}
-		m.dispatchUpload()
+		a.dispatchUpload()
 	}
 	return result, nil
 }
@@ -234,14 +235,15 @@ func (m *Machine) readToDevice(raw []byte, at int, into *ToDeviceEvent) *sealedE
 }
 
 // receiveSealed takes Olm messages through the steps 2 to 4.
-func (m *Machine) receiveSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) error {
+func (a *ownAccount) receiveSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) error {
+	m := a.machine
 	if len(sealed) == 0 {
 		return m.write(ctx) // there may be notices
 	}
-	m.account.queue.enter()
-	defer m.account.queue.leave()
+	a.queue.enter()
+	defer a.queue.leave()
 	for clashes := 0; ; clashes++ {
-		opened, err := m.openSealed(ctx, sealed, result)
+		opened, err := a.openSealed(ctx, sealed, result)
 		if err != nil {
 			return err
 		}
@@ -253,14 +255,14 @@ func (m *Machine) receiveSealed(ctx context.Context, sealed []sealedEvent, resul
 		err = m.writeWith(ctx, opened.ops)
 		if err == nil {
 			if opened.account != nil {
-				m.account.Account, m.account.rev = opened.account, m.account.rev+1
+				a.Account, a.rev = opened.account, a.rev+1
 			}
 			return nil
 		}
 		if conflict, ok := clash(err); !ok || clashes == maxClashes || !conflict.Names(opened.ops) {
 			return err
 		}
-		if err := m.rereadAccount(ctx); err != nil {
+		if err := a.reread(ctx); err != nil {
 			return err
 		}
 	}
@@ -273,12 +275,12 @@ type openedSync struct {
 }
 
 // openSealed is step 2. It changes nothing but what result says of the events.
-func (m *Machine) openSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) (*openedSync, error) {
-	channels, revs, order, err := m.readChannels(ctx, sealed)
+func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) (*openedSync, error) {
+	channels, revs, order, err := a.machine.readChannels(ctx, sealed)
 	if err != nil {
 		return nil, err
 	}
-	before := m.account.Account.Account
+	before := a.Account.Account
 	account := before
 	changed := map[keys.Curve25519]bool{}
 	for i := range sealed {
@@ -308,10 +310,10 @@ func (m *Machine) openSealed(ctx context.Context, sealed []sealedEvent, result *
 		}
 	}
 	if account != before {
-		next := *m.account.Account
+		next := *a.Account
 		next.Account = account
 		opened.account = &next
-		opened.ops = append(opened.ops, m.accountOp(&next))
+		opened.ops = append(opened.ops, a.op(&next))
 	}
 	return opened, nil
 }

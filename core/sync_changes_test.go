@@ -48,7 +48,7 @@ func (d *device) tryReopen() error {
 		rows = d.wrap(rows)
 	}
 	machine, err := core.Open(context.Background(), core.Options{
-		Own:   trust.Own{UserID: ids.UserID(d.me.ID), DeviceID: "MYDEVICE"},
+		Own: trust.Own{UserID: ids.UserID(d.me.ID), DeviceID: "MYDEVICE"}, OpenAccount: core.OpenAccount,
 		Store: rows, Now: func() int64 { *d.clock++; return *d.clock }, Listener: &d.heard,
 	})
 	if err != nil {
@@ -395,8 +395,8 @@ func TestUploads(t *testing.T) {
 		}
 	}
 	second, sameBody := d.upload()
-	if second.ID == first.ID || len(sameBody["one_time_keys"].(map[string]any)) != 50 {
-		t.Error("an upload that was lost is not made again")
+	if second.ID != first.ID || len(sameBody["one_time_keys"].(map[string]any)) != 50 {
+		t.Error("an upload that was lost is not listed again")
 	}
 	for what, answer := range map[string]string{"no JSON": "{", "no counts": "{}", "no number": `{"one_time_key_counts":{"signed_curve25519":"x"}}`} {
 		if err := d.machine.MarkKeysUploaded(context.Background(), second.ID, []byte(answer)); err == nil || codeOf(t, err) != core.CodeBadUpload {
@@ -472,6 +472,9 @@ func TestAccounts(t *testing.T) {
 	}
 	if err := d.tryReopen(); err == nil || codeOf(t, err) != core.CodeAccountDamaged {
 		t.Errorf("damaged: %v", err)
+	}
+	if _, err := core.Open(context.Background(), core.Options{Own: trust.Own{UserID: ids.UserID(d.me.ID), DeviceID: "MYDEVICE"}, Store: d.rows.Reopen()}); err == nil || codeOf(t, err) != core.CodeNoAccount {
+		t.Errorf("neither keys nor an account: %v", err)
 	}
 	w := newWorld(t)
 	if _, err := w.machine.KeysUpload(); err == nil || codeOf(t, err) != core.CodeNoAccount {

@@ -46,7 +46,6 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 	door.Sync("receiveRoomKeys", p.receiveRoomKeys)
 	door.Async("storeRoomKeys", p.opened(0, p.storeRoomKeys))
 	door.Async("settleRoomKeys", p.opened(1, p.settleRoomKeys))
-	door.Async("receiveSyncChanges", p.opened(-1, p.receiveSyncChanges))
 	door.Async("receiveRoomKeysWithheld", p.opened(-1, p.receiveRoomKeysWithheld))
 
 	door.Sync("queryKeysForUsers", p.openedNow(-1, p.queryKeysForUsers))
@@ -76,6 +75,7 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 	door.Async("roomKeyCounts", p.opened(0, p.roomKeyCounts))
 
 	p.registerImports(door)
+	p.registerOlm(door)
 }
 
 // opened guards a method that needs the machine; want < 0 takes any number of arguments.
@@ -166,6 +166,7 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 		Verifier:                webCrypto,
 		Agreement:               webCrypto,
 		SenderDataKey:           senderDataKey,
+		OpenAccount:             openAccount,
 		Now:                     func() int64 { return time.Now().UnixMilli() },
 		TrustRequirement:        requirement,
 		ClaimsMayOverruleDirect: string(args[6]) == "true",
@@ -233,51 +234,6 @@ func (p *program) settleRoomKeys(ctx context.Context, args [][]byte) ([]byte, er
 		return nil, err
 	}
 	return array(nil, len(settled), func(dst []byte, i int) []byte { return appendSettled(dst, &settled[i]) }), nil
-}
-
-// receiveSyncChanges takes the count of one-time keys on the server (empty: not told), "true" when the fallback key was used, the numbers of users in
-// changed and in left, those users, and the to-device events.
-func (p *program) receiveSyncChanges(ctx context.Context, args [][]byte) ([]byte, error) {
-	in := core.SyncChanges{OneTimeKeyCount: -1}
-	var counts [2]int
-	if len(args) < 4 {
-		return nil, jsbridge.Arguments(args, 4)
-	}
-	if len(args[0]) > 0 {
-		count, err := strconv.Atoi(string(args[0]))
-		if err != nil || count < 0 {
-			return nil, &jsbridge.Error{Code: "bad_request", Message: "The count of one-time keys is no number.", Got: string(args[0])}
-		}
-		in.OneTimeKeyCount = count
-	}
-	in.FallbackUsed = string(args[1]) == "true"
-	rest := args[4:]
-	for i := range counts {
-		count, err := strconv.Atoi(string(args[2+i]))
-		if err != nil || count < 0 || count > len(rest)-counts[0] {
-			return nil, jsbridge.Arguments(args, 4+count)
-		}
-		counts[i] = count
-	}
-	var err error
-	if in.Changed, err = parseUsers(rest[:counts[0]]); err != nil {
-		return nil, err
-	}
-	if in.Left, err = parseUsers(rest[counts[0] : counts[0]+counts[1]]); err != nil {
-		return nil, err
-	}
-	in.ToDevice = rest[counts[0]+counts[1]:]
-	defer p.wake()
-	result, err := p.machine.ReceiveSyncChanges(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	return object(nil, func(dst []byte) []byte {
-		dst = text(dst, "id", p.hold(result.Reception))
-		return array(name(dst, "events"), len(result.Events), func(dst []byte, i int) []byte {
-			return appendToDevice(dst, &result.Events[i])
-		})
-	}), nil
 }
 
 // receiveRoomKeysWithheld takes one argument an event and answers with a refusal or null for each.

@@ -187,25 +187,6 @@ func appendReceipt(dst []byte, r *core.Receipt) []byte {
 	})
 }
 
-// appendToDevice writes what became of a to-device event.
-func appendToDevice(dst []byte, e *core.ToDeviceEvent) []byte {
-	return object(dst, func(dst []byte) []byte {
-		dst = text(dst, "type", e.Kind.String())
-		switch e.Kind {
-		case core.ToDeviceRoomKey:
-			dst = appendReceipt(name(dst, "receipt"), e.Receipt)
-		case core.ToDeviceDecrypted:
-			dst = append(name(dst, "payload"), e.Event.Payload...)
-			dst = text(dst, "senderKey", e.Event.SenderKey)
-			dst = appendSenderData(name(dst, "senderData"), e.From)
-		}
-		if e.Err != nil {
-			return appendRefusal(name(dst, "refusal"), e.Err)
-		}
-		return dst
-	})
-}
-
 func appendSettled(dst []byte, s *core.Settled) []byte {
 	return object(dst, func(dst []byte) []byte {
 		dst = appendCopyKey(dst, &s.CopyKey)

@@ -22,6 +22,9 @@ const notInCore = ["os", "net", "net/http", "encoding/json", "crypto/tls", "sysc
 /** What must not be linked: the names of these functions stay in a stripped binary. */
 const notLinked = ["net/http.(*Transport).", "crypto/tls.(*Conn)."];
 
+/** The engines, and what else must not be linked into each: the one for clients with an Olm of their own has none. */
+const engines = { "web/dist/knownsender.wasm": ["maunium.net/go/mautrix/crypto/goolm/"], "web/dist/knownsender-olm.wasm": [] };
+
 function room(path) {
   return path === module ? "" : path.slice(module.length + 1);
 }
@@ -55,9 +58,9 @@ export function importFaults(list) {
 }
 
 /** Checks what is linked into a wasm; returns sentences. */
-export function linkFaults(bytes) {
+export function linkFaults(bytes, also = []) {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const faults = notLinked.filter((name) => text.includes(name)).map((name) => `${name} is linked into the wasm`);
+  const faults = [...notLinked, ...also].filter((name) => text.includes(name)).map((name) => `${name} is linked into the wasm`);
   // A binary without function names would pass every time.
   if (!text.includes("runtime.mallocgc")) faults.push("the wasm holds no function names, so what is linked cannot be told");
   return faults;
@@ -70,9 +73,11 @@ export function corpusFaults(targets) {
 }
 
 function main() {
-  const wasm = join(top, "web/dist/knownsender.wasm");
   const faults = new Set([...importFaults(packages("native")), ...importFaults(packages("js")), ...corpusFaults(fuzzTargets())]);
-  for (const fault of existsSync(wasm) ? linkFaults(readFileSync(wasm)) : ["web/dist/knownsender.wasm is not built"]) faults.add(fault);
+  for (const [engine, also] of Object.entries(engines)) {
+    const wasm = join(top, engine);
+    for (const fault of existsSync(wasm) ? linkFaults(readFileSync(wasm), also) : [`${engine} is not built`]) faults.add(fault);
+  }
   for (const fault of faults) console.error(`make arch: ${fault}`);
   console.log(faults.size === 0 ? `make arch: the walls stand (${fuzzTargets().length} fuzz targets)` : `make arch: ${faults.size} faults`);
   process.exit(faults.size === 0 ? 0 : 1);

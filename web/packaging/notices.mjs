@@ -1,4 +1,4 @@
-// Collects the licences of everything that is linked into the wasm, and of Go itself.
+// Collects the licences of everything that is linked into either engine, and of Go itself.
 //
 //   node web/packaging/notices.mjs OUTPUT
 
@@ -18,7 +18,7 @@ function add(name, folder) {
 const goroot = go(["env", "GOROOT"]);
 // Debian keeps Go's licence elsewhere; every distribution of Go has its text in one of these.
 add(`The Go programming language, ${go(["env", "GOVERSION"])}`, existsSync(join(goroot, "LICENSE")) ? goroot : join(goroot, "src/vendor"));
-const modules = go(["list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}", "./wasm"]);
+const modules = go(["list", "-tags", "olm", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}", "./wasm"]);
 for (const line of [...new Set(modules.split("\n"))].filter(Boolean).sort()) {
   const [name, folder] = line.split("\t");
   add(name, folder);

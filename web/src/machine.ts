@@ -59,7 +59,8 @@ export interface OpenOptions {
   deviceId: string;
   /**
    * This device's public identity keys, unpadded base64, as the client's own Olm account has them. Room keys meant for any other device are refused.
-   * Without them the machine has an Olm account of its own, which lies in the store: {@link OlmMachine.receiveSyncChanges}.
+   * Without them the machine has an Olm account of its own, which lies in the store: {@link OlmMachine.receiveSyncChanges}. That takes the engine with
+   * Olm in it, `knownsender/engine-olm.wasm`, given to `initAsync`.
    */
   identityKeys?: { ed25519: string; curve25519: string };
   /**
@@ -153,7 +154,7 @@ export class OlmMachine {
    *
    * Errors: those of `initAsync`; `bad_store` (no name, or neither name nor memory); `bad_user_id`, `bad_device_id`; `bad_base64`,
    * `bad_key_length`, `low_order_key`, `non_canonical_key` for the identity keys; `bad_trust_requirement`; `bad_sender_data_key`; without identity
-   * keys, `account_damaged` and `account_of_other`; and the store's: `unavailable`,
+   * keys, `no_account` (the engine has no Olm), `account_damaged` and `account_of_other`; and the store's: `unavailable`,
    * `blocked`, `schema_too_new`, `quota`.
    */
   static async open(options: OpenOptions): Promise<OlmMachine> {

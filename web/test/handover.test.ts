@@ -321,7 +321,7 @@ describe("what one device of ours knew of a sender", () => {
         const told = ["as it is", "another order and spacing", "backup"].includes(name);
         assert.deepEqual(rest, { ...base, atReception: told ? known : { type: "UnknownDevice" } }, name);
         if (told) assert.equal(received, out.with.received, `${name}: and when`);
-        const claim = name === "beside another key" ? "It came from a file or a backup, and claims to be from a device that nobody known lists." : hearsay;
+        const claim = name === "beside another key" ? "It came from a file or a backup, and claims to be from a device of @alice:test with another fingerprint key than that device has." : hearsay;
         assert.equal(why, told ? `${hearsay} Another device of yours received it from @alice:test, and recorded SenderUnverified.` : claim, name);
       }
       assert.equal(Object.keys(got.ends).length, 12);

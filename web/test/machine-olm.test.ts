@@ -1,4 +1,4 @@
-// A machine with an Olm account of its own, in headless Chrome, and libolm at the other end: what the server is to be given, raw to-device events
+// A machine with an Olm account of its own, in headless Chrome, by the engine with Olm in it, and libolm at the other end: what the server is to be given, raw to-device events
 // in, judged messages out, in IndexedDB across a reload.
 
 import assert from "node:assert/strict";
@@ -72,9 +72,10 @@ function peer(userId: string, deviceId: string): Peer {
 test("scenarios 46 to 50: raw to-device events of libolm are opened, kept, attributed, and there after a reload; what is bad costs only itself", async () => {
   await withKit(chrome, async (page) => {
     const opened = await page.inPage(async (own) => {
+      await kit.ks.initAsync({ wasmURL: "/dist/knownsender-olm.wasm" });
       const machine = await kit.ks.OlmMachine.open({ ...own, store: { name: "olm" } });
       Object.assign(globalThis, { machine });
-      const [upload] = machine.outgoingRequests();
+      const upload = machine.outgoingRequests().find(({ type }) => type === "keys_upload");
       const bad = await kit.failure(() => machine.markRequestAsSent(upload?.id ?? "", "{}"));
       const none = await machine.markRequestAsSent(upload?.id ?? "", '{"one_time_key_counts":{"signed_curve25519":50}}');
       return { keys: machine.identityKeys, upload, bad: bad.code, none, left: machine.outgoingRequests().filter(({ type }) => type === "keys_upload").length };
@@ -141,6 +142,7 @@ test("scenarios 46 to 50: raw to-device events of libolm are opened, kept, attri
 test("with the client's fetch the machine uploads by itself, again after a failure", async () => {
   await withKit(chrome, async (page) => {
     const paths = await page.inPage(async (own) => {
+      await kit.ks.initAsync({ wasmURL: "/dist/knownsender-olm.wasm" });
       const asked: string[] = [];
       let uploaded: () => void = () => undefined;
       const done = new Promise<void>((resolve) => (uploaded = resolve));
@@ -165,5 +167,18 @@ test("with the client's fetch the machine uploads by itself, again after a failu
       return { uploads: asked.filter((path) => path === "/_matrix/client/v3/keys/upload").length, left };
     }, own);
     assert.deepEqual(paths, { uploads: 1, left: 0 });
+  });
+});
+
+test("the engine without Olm says so, and does for a client that has its own", async () => {
+  await withKit(chrome, async (page) => {
+    const codes = await page.inPage(async ({ own, keys }) => {
+      const none = await kit.failure(() => kit.ks.OlmMachine.open({ ...own, store: { memory: true } }));
+      const machine = await kit.ks.OlmMachine.open({ ...own, identityKeys: keys, store: { memory: true } });
+      const sync = await kit.failure(() => machine.receiveSyncChanges({ toDeviceEvents: [] }));
+      await machine.close();
+      return [none.code, sync.code];
+    }, { own, keys: new Person(own.userId, own.deviceId).own.identityKeys });
+    assert.deepEqual(codes, ["no_account", "no_account"]);
   });
 });

@@ -52,7 +52,7 @@ const story = `
 describe("the tarball", () => {
   test("holds what a client needs and nothing else", () => {
     const names = files();
-    for (const name of ["LICENSE", "package.json", "web/dist/index.js", "web/dist/index.d.ts", "web/dist/wasm_exec.js", "web/dist/knownsender.wasm", "web/dist/THIRD_PARTY_NOTICES.txt"]) {
+    for (const name of ["LICENSE", "package.json", "web/dist/index.js", "web/dist/index.d.ts", "web/dist/wasm_exec.js", "web/dist/knownsender.wasm", "web/dist/knownsender-olm.wasm", "web/dist/THIRD_PARTY_NOTICES.txt"]) {
       assert.ok(names.includes(name), `${name} is missing`);
     }
     const others = names.filter((name) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|web\/dist\/.+\.(js|js\.map|d\.ts|wasm)|web\/dist\/THIRD_PARTY_NOTICES\.txt)$/.test(name));

@@ -30,9 +30,11 @@ function check(name, command, args, options = {}) {
 check("gofmt", "gofmt", ["-l", ...goRooms()], { capture: true, silent: true });
 check("go vet", "go", ["vet", "./..."]);
 check("go vet for js", "go", ["vet", "-tags", "doorkit", "./..."], { env: js });
+check("go vet for js, with Olm", "go", ["vet", "-tags", "olm", "./wasm"], { env: js });
 check("staticcheck (build)", "go", ["install", "honnef.co/go/tools/cmd/staticcheck@v0.8.2"], { env: { GOBIN: join(build, "bin") } });
 check("staticcheck", join(build, "bin/staticcheck"), ["./..."]);
 check("staticcheck for js", join(build, "bin/staticcheck"), ["-tags", "doorkit", "./..."], { env: js });
+check("staticcheck for js, with Olm", join(build, "bin/staticcheck"), ["-tags", "olm", "./wasm"], { env: js });
 check("types", join(top, "node_modules/.bin/tsc"), ["-p", "web", "--noEmit"]);
 
 /** Native Go tests, told one by one; parents of subtests are not counted beside them. */

@@ -1,0 +1,84 @@
+//go:build js && wasm && olm
+
+package main
+
+import (
+	"context"
+	"strconv"
+
+	"knownsender/core"
+	"knownsender/jsbridge"
+)
+
+// The engine with Olm in it, built with the tag olm: for clients that bring none of their own. The other one is smaller by all that Olm is.
+
+// openAccount gives a machine that is opened without identity keys its account.
+var openAccount = core.OpenAccount
+
+func (p *program) registerOlm(door *jsbridge.Door) {
+	door.Async("receiveSyncChanges", p.opened(-1, p.receiveSyncChanges))
+}
+
+// receiveSyncChanges takes the count of one-time keys on the server (empty: not told), "true" when the fallback key was used, the numbers of users in
+// changed and in left, those users, and the to-device events.
+func (p *program) receiveSyncChanges(ctx context.Context, args [][]byte) ([]byte, error) {
+	in := core.SyncChanges{OneTimeKeyCount: -1}
+	var counts [2]int
+	if len(args) < 4 {
+		return nil, jsbridge.Arguments(args, 4)
+	}
+	if len(args[0]) > 0 {
+		count, err := strconv.Atoi(string(args[0]))
+		if err != nil || count < 0 {
+			return nil, &jsbridge.Error{Code: "bad_request", Message: "The count of one-time keys is no number.", Got: string(args[0])}
+		}
+		in.OneTimeKeyCount = count
+	}
+	in.FallbackUsed = string(args[1]) == "true"
+	rest := args[4:]
+	for i := range counts {
+		count, err := strconv.Atoi(string(args[2+i]))
+		if err != nil || count < 0 || count > len(rest)-counts[0] {
+			return nil, jsbridge.Arguments(args, 4+count)
+		}
+		counts[i] = count
+	}
+	var err error
+	if in.Changed, err = parseUsers(rest[:counts[0]]); err != nil {
+		return nil, err
+	}
+	if in.Left, err = parseUsers(rest[counts[0] : counts[0]+counts[1]]); err != nil {
+		return nil, err
+	}
+	in.ToDevice = rest[counts[0]+counts[1]:]
+	defer p.wake()
+	result, err := p.machine.ReceiveSyncChanges(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return object(nil, func(dst []byte) []byte {
+		dst = text(dst, "id", p.hold(result.Reception))
+		return array(name(dst, "events"), len(result.Events), func(dst []byte, i int) []byte {
+			return appendToDevice(dst, &result.Events[i])
+		})
+	}), nil
+}
+
+// appendToDevice writes what became of a to-device event.
+func appendToDevice(dst []byte, e *core.ToDeviceEvent) []byte {
+	return object(dst, func(dst []byte) []byte {
+		dst = text(dst, "type", e.Kind.String())
+		switch e.Kind {
+		case core.ToDeviceRoomKey:
+			dst = appendReceipt(name(dst, "receipt"), e.Receipt)
+		case core.ToDeviceDecrypted:
+			dst = append(name(dst, "payload"), e.Event.Payload...)
+			dst = text(dst, "senderKey", e.Event.SenderKey)
+			dst = appendSenderData(name(dst, "senderData"), e.From)
+		}
+		if e.Err != nil {
+			return appendRefusal(name(dst, "refusal"), e.Err)
+		}
+		return dst
+	})
+}

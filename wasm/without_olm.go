@@ -1,0 +1,21 @@
+//go:build js && wasm && !olm
+
+package main
+
+import (
+	"context"
+
+	"knownsender/core"
+	"knownsender/core/ids"
+	"knownsender/core/store"
+	"knownsender/jsbridge"
+)
+
+// openAccount is nil: this engine has no Olm, and links nothing of it.
+var openAccount func(context.Context, store.Store, ids.UserID, ids.DeviceID) (core.OlmAccount, error)
+
+func (p *program) registerOlm(door *jsbridge.Door) {
+	door.Async("receiveSyncChanges", p.opened(-1, func(context.Context, [][]byte) ([]byte, error) {
+		return nil, &core.AccountError{Code: core.CodeNoAccount}
+	}))
+}
