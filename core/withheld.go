@@ -2,17 +2,14 @@ package core
 
 import (
 	"knownsender/core/ids"
-	"knownsender/core/keys"
-	"knownsender/core/megolm"
-	"knownsender/core/sender"
+	"knownsender/core/keyfile"
 	"knownsender/core/signedjson"
 )
 
 // Codes of WithheldError.
 const (
-	CodeBadWithheld  = "bad_withheld"        // not a notice, or a member is missing or of the wrong form
-	CodeNoSessionIn  = "withheld_no_session" // m.no_olm is about a device, not about a session
-	maxWithheldTexts = 1024                  // bytes kept of a reason
+	CodeBadWithheld = "bad_withheld"        // not a notice, or a member is missing or of the wrong form
+	CodeNoSessionIn = "withheld_no_session" // m.no_olm is about a device, not about a session
 )
 
 // WithheldError says why a notice was refused.
@@ -90,41 +87,16 @@ func parseWithheld(raw []byte) (*Withheld, error) {
 	if err != nil {
 		return fail("content", err)
 	}
-	if algorithm, err := content.String("algorithm"); err != nil || algorithm != sender.MegolmAlgorithm {
-		return fail("content.algorithm", err)
-	}
-	if notice.Code, err = content.String("code"); err != nil {
-		return fail("content.code", err)
-	}
-	senderKey, err := content.String("sender_key")
-	if err != nil {
-		return fail("content.sender_key", err)
-	}
-	if notice.SenderKey, err = keys.ParseCurve25519(senderKey); err != nil {
-		return fail("content.sender_key", err)
-	}
-	if notice.Reason, _, err = content.OptionalString("reason"); err != nil {
-		return fail("content.reason", err)
-	}
-	if len(notice.Code) > 255 || len(notice.Reason) > maxWithheldTexts {
-		return fail("content.reason", nil)
-	}
-	room, hasRoom, err := content.OptionalString("room_id")
-	if err != nil {
-		return fail("content.room_id", err)
-	}
-	session, hasSession, err := content.OptionalString("session_id")
-	if err != nil {
-		return fail("content.session_id", err)
-	}
+	_, hasRoom := content.Value("room_id")
+	_, hasSession := content.Value("session_id")
 	if !hasRoom || !hasSession {
 		return nil, &WithheldError{Code: CodeNoSessionIn}
 	}
-	if notice.RoomID, err = ids.ParseRoomID(room); err != nil {
-		return fail("content.room_id", err)
+	read, err := keyfile.ReadWithheld(content)
+	if err != nil {
+		refused := err.(*keyfile.EntryError)
+		return fail("content."+refused.Member, refused.Unwrap())
 	}
-	if notice.SessionID, err = megolm.ParseSessionID(session); err != nil {
-		return fail("content.session_id", err)
-	}
+	notice.RoomID, notice.SessionID, notice.SenderKey, notice.Code, notice.Reason = read.RoomID, read.SessionID, read.SenderKey, read.Code, read.Reason
 	return notice, nil
 }

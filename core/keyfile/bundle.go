@@ -265,6 +265,12 @@ func parseWithheld(raw []byte) (w Withheld, err error) {
 	if err != nil {
 		return w, err
 	}
+	return ReadWithheld(o)
+}
+
+// ReadWithheld reads the content of an m.room_key.withheld of one session, be it of an event or of a bundle. The error is an *EntryError:
+// missing_member, bad_member or unsupported_algorithm.
+func ReadWithheld(o *signedjson.Object) (w Withheld, err error) {
 	if err = requireMegolm(o); err != nil {
 		return w, err
 	}

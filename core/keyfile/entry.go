@@ -14,9 +14,6 @@ import (
 // MaxEntry is the most bytes one entry may have. Real ones have 600.
 const MaxEntry = 64 << 10
 
-// Names by which the flag of MSC3061 goes: the specification's, the one peers write, and the one from before.
-var sharedHistoryNames = [...]string{"shared_history", "m.shared_history", "org.matrix.msc3061.shared_history"}
-
 // entryNames are the members that are read. A name that differs from one of them only by case would be read by laxer readers (T51).
 var entryNames = []string{
 	"algorithm", "room_id", "sender_key", "session_id", "session_key", "sender_claimed_keys", "shared_history", "m.shared_history",
@@ -167,7 +164,7 @@ func (e *Entry) readClaimedKey(o *signedjson.Object) error {
 	if !present {
 		return nil
 	}
-	text, lone := loneEd25519(value)
+	text, lone := sender.LoneEd25519(value)
 	if !lone {
 		claimed, err := o.Object(member)
 		if err == nil {
@@ -191,35 +188,12 @@ func (e *Entry) readClaimedKey(o *signedjson.Object) error {
 	return nil
 }
 
-// loneEd25519 is the text in a valid JSON value that is spelled {"ed25519":"..."} with 43 symbols of base64 in it: the one shape there is in
-// practice. Every other takes the long way, which is no laxer.
-func loneEd25519(value []byte) (string, bool) {
-	const before, after = `{"ed25519":"`, `"}`
-	if len(value) != len(before)+43+len(after) || string(value[:len(before)]) != before || string(value[len(before)+43:]) != after {
-		return "", false
-	}
-	text := value[len(before) : len(before)+43]
-	for _, c := range text {
-		if c == '"' || c == '\\' {
-			return "", false
-		}
-	}
-	return string(text), true
-}
-
 func (e *Entry) readSharedHistory(o *signedjson.Object) error {
-	said, shared := false, true
-	for _, name := range sharedHistoryNames {
-		if _, present := o.Value(name); !present {
-			continue
-		}
-		value, err := o.Bool(name)
-		if err != nil {
-			return badMember(name, err)
-		}
-		said, shared = true, shared && value
+	shared, member, err := sender.SharedHistory(o)
+	if err != nil {
+		return badMember(member, err)
 	}
-	e.SharedHistory = said && shared
+	e.SharedHistory = shared
 	return nil
 }
 

@@ -22,7 +22,25 @@ type RoomKey struct {
 // MegolmAlgorithm is the only algorithm of room keys there is.
 const MegolmAlgorithm = "m.megolm.v1.aes-sha2"
 
+// Names by which the flag of MSC3061 goes: the specification's, the one peers write, and the one from before.
 var sharedHistoryNames = [...]string{"shared_history", "m.shared_history", "org.matrix.msc3061.shared_history"}
+
+// SharedHistory reads the flag of a room key that says whether it may be passed on; without any of its names it may not. The error is that of the
+// member at fault, which is named with it.
+func SharedHistory(o *signedjson.Object) (shared bool, member string, err error) {
+	said, shared := false, true
+	for _, name := range sharedHistoryNames {
+		if _, present := o.Value(name); !present {
+			continue
+		}
+		value, err := o.Bool(name)
+		if err != nil {
+			return false, name, err
+		}
+		said, shared = true, shared && value
+	}
+	return said && shared, "", nil
+}
 
 // ParseRoomKey reads the payload and holds it against the channel it came through and against us: gate G2 to G4 of the reception of room
 // keys, and the form of everything in it. The error is a *RoomKeyError.
@@ -73,17 +91,10 @@ func (k *RoomKey) readContent(content *signedjson.Object) *RoomKeyError {
 	if present && string(keys.EncodeBase64(spelled[:0], id[:])) != sessionID {
 		return refuse(CodeSessionIDMismatch)
 	}
-	said, shared := false, true
-	for _, name := range sharedHistoryNames {
-		if _, present := content.Value(name); !present {
-			continue
-		}
-		value, err := content.Bool(name)
-		if err != nil {
-			return refuseMember(CodeBadPayload, "content."+name, err)
-		}
-		said, shared = true, shared && value
+	shared, member, err := SharedHistory(content)
+	if err != nil {
+		return refuseMember(CodeBadPayload, "content."+member, err)
 	}
-	k.SharedHistory = said && shared
+	k.SharedHistory = shared
 	return nil
 }
