@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 // The server-side backup, m.megolm_backup.v1.curve25519-aes-sha2: which one is in use, what is in it, and what is to be uploaded. Copies that are
 // not in it are found by an index; a copy that gets an earlier index leaves the backup by itself, for what lies there is not this ratchet
-// (scenario 98).
+// (scenario 98). A copy that is known only through somebody who handed it over stays here, as in exports: it would come back as our own (T45).
 
 // Backup is a server-side backup: its version, and the key that what goes there is sealed for.
 type Backup struct {
@@ -264,7 +265,7 @@ func (m *Machine) notBackedUp(ctx context.Context) (chosen, marked []*sender.Cop
 			if err != nil {
 				return nil, nil, err
 			}
-			all := slices.DeleteFunc(in.all(), func(c *sender.Copy) bool { return c.Suspended })
+			all := slices.DeleteFunc(in.all(), func(c *sender.Copy) bool { return c.Suspended || c.Forwarder != nil })
 			if len(all) > 0 {
 				chosen, marked = append(chosen, backedUpAs(all)), append(marked, all...)
 			}
@@ -277,18 +278,18 @@ func (m *Machine) notBackedUp(ctx context.Context) (chosen, marked []*sender.Cop
 	return chosen, marked, nil
 }
 
-// backedUpAs is what stands for a session in the backup, which has room for one: the best known copy, with the earliest ratchet there is of that
-// session. Of claimed copies none is known better, and it is the earliest.
+// backedUpAs is what stands for a session in the backup, which has room for one: the best known copy, with the earliest ratchet there is that leads
+// to it. Of claimed copies that is one of the best source, and of those the earliest: who invents a ratchet can begin it where he likes.
 func backedUpAs(all []*sender.Copy) *sender.Copy {
 	best := all[0] // direct before claimed
+	if best.Provenance == sender.Claimed {
+		best = slices.MaxFunc(all, func(a, b *sender.Copy) int {
+			return cmp.Or(a.CompareSource(b), cmp.Compare(b.Session.FirstKnownIndex(), a.Session.FirstKnownIndex()))
+		})
+	}
 	earliest := best.Session
-	for _, c := range all[1:] {
-		if c.Session.FirstKnownIndex() >= earliest.FirstKnownIndex() {
-			continue
-		}
-		if best.Provenance == sender.Claimed {
-			best, earliest = c, c.Session
-		} else if c.Session.Compare(best.Session) != megolm.Unconnected {
+	for _, c := range all {
+		if c.Session.FirstKnownIndex() < earliest.FirstKnownIndex() && c.Session.Compare(best.Session) != megolm.Unconnected {
 			earliest = c.Session
 		}
 	}

@@ -780,3 +780,39 @@ func TestMarksDoNotComeBack(t *testing.T) {
 		t.Errorf("into the new version: %+v", request)
 	}
 }
+
+// T36, scenario 155: a claim with an invented, earlier ratchet does not go up in the place of one for which another device of ours vouches; an
+// earlier ratchet that leads to that one does.
+func TestEvidenceGoesUpBeforeAnEarlierClaim(t *testing.T) {
+	w := closedWorld(t)
+	w.secret = trusted("ours")
+	w.open()
+	alice, phone := w.alice()
+	_, hers := w.mallory()
+	w.verifyMe()
+	w.answer(alice)
+	v := newVault(t)
+	genuine, invented, earlier := w.kit.Outbound(), w.kit.Outbound(), w.kit.Outbound()
+	invented.Private = genuine.Private
+	early := []map[string]any{entry(hers, invented, 0), entry(hers, earlier, 1)}
+	for _, session := range []*testkit.Outbound{genuine, earlier} {
+		session.SkipTo(5)
+		w.kept(w.event(phone, room, session))
+	}
+	file, _ := w.exports()
+	for _, order := range [][][]byte{{file, list(early...)}, {list(early...), file}} {
+		other := w.elsewhere()
+		for _, one := range order {
+			other.imports(one)
+		}
+		request := other.upload(v, "1")
+		want := map[string]string{genuine.ID(): fmt.Sprint(room, " ", phone.Curve25519(), " 5"), earlier.ID(): fmt.Sprint(room, " ", phone.Curve25519(), " 1")}
+		if got := v.holds(t, request); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("the backup holds\n%v\nwant\n%v", got, want)
+		}
+		other.mark(request)
+		if next := other.next(); next != nil {
+			t.Errorf("there is still something: %v", v.holds(t, next))
+		}
+	}
+}

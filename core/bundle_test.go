@@ -385,3 +385,146 @@ func noticesOf(w *world) string {
 	}
 	return out.String()
 }
+
+// receiveBundle takes a bundle of those keys from that device.
+func (w *world) receiveBundle(from *testkit.Device, keys ...map[string]any) *core.BundleResult {
+	w.t.Helper()
+	content, encrypted := sealedBundle(bundle(keys, nil))
+	result, err := w.machine.ReceiveRoomKeyBundle(context.Background(), w.announce(from, content), encrypted)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return result
+}
+
+// T36, T45: somebody hands over an invented ratchet under the right name, before our own file brings the genuine one or after it, in this tab or in
+// another, in one run or in two. Our own file stays, and the bundle's contradiction is told.
+func TestBundleThatPoisonsANameOfOurOwnFile(t *testing.T) {
+	for _, bundleFirst := range []bool{true, false} {
+		for _, way := range []string{"one run", "a restart between", "the other tab"} {
+			w := newWorld(t)
+			alice, phone := w.alice()
+			_, hers := w.mallory()
+			w.answer(alice)
+			other := w
+			if way == "the other tab" {
+				other = w.tab()
+				for _, tab := range []*world{w, other} { // each takes the session to be absent
+					if err := tab.machine.LoadRoom(context.Background(), room); err != nil {
+						t.Fatal(err)
+					}
+				}
+				other.answer(alice)
+			}
+			genuine, invented := w.kit.Outbound(), w.kit.Outbound()
+			invented.Private = genuine.Private
+			message := hers.Message(string(room), genuine, "genuine")
+			between := func() {
+				if way == "a restart between" {
+					w.restart()
+				}
+			}
+			if bundleFirst {
+				w.receiveBundle(phone, entry(hers, invented, 0))
+				between()
+				wantCounts(t, way, other.imports(list(entry(hers, genuine, 0))), core.ImportCounts{Better: 1})
+			} else {
+				w.imports(list(entry(hers, genuine, 0)))
+				between()
+				result := other.receiveBundle(phone, entry(hers, invented, 0))
+				if result.Failed != 1 || codeOf(t, result.Failures[0].Err) != sender.ReasonUnconnected {
+					t.Errorf("%s: %+v", way, result)
+				}
+			}
+			for range 2 {
+				if c := other.copy(); c.Forwarder != nil {
+					t.Errorf("%s, bundle first %v: handed over by %+v", way, bundleFirst, c.Forwarder)
+				}
+				other.wantCodes(message, legacyClaims)
+				other.restart()
+			}
+			wantCounts(t, "again", other.imports(list(entry(hers, genuine, 0))), core.ImportCounts{Unchanged: 1})
+		}
+	}
+}
+
+// T36: whoever waits for the message hears that there is another ratchet now.
+func TestBetterSourceIsTold(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.alice()
+	_, hers := w.mallory()
+	w.answer(alice)
+	genuine, invented := w.kit.Outbound(), w.kit.Outbound()
+	invented.Private = genuine.Private
+	w.receiveBundle(phone, entry(hers, invented, 0))
+	w.heard.keys = nil
+	w.imports(list(entry(hers, genuine, 3)))
+	if len(w.heard.keys) != 1 {
+		t.Errorf("told %v", w.heard.keys)
+	}
+}
+
+// T50, T45: a bundle may not say so often who made a session that our own file has no say in it.
+func TestBundlesDoNotUseUpTheClaims(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.alice()
+	mallory, hers := w.mallory()
+	w.answer(alice)
+	session := w.kit.Outbound()
+	var claims []map[string]any
+	for n := range 20 {
+		claims = append(claims, entry(mallory.Device(fmt.Sprintf("D%d", n)), session, 3))
+	}
+	if result := w.receiveBundle(phone, claims...); result.Imported != 16 || result.Failed != 4 {
+		t.Errorf("%+v", result.ImportCounts)
+	}
+	wantCounts(t, "our own file", w.imports(list(entry(hers, session, 0))), core.ImportCounts{Imported: 1})
+	// Nor by way of what both say.
+	wantCounts(t, "both", w.imports(list(claims[:16]...)), core.ImportCounts{Unchanged: 15, Failed: 1})
+	w.wantCodes(hers.Message(string(room), session, "hello"), legacyClaims)
+}
+
+// T45: what is known only through somebody who handed it over is in no export and no upload, where it would come back as our own: a forwarder in
+// violation stays one. When our own file says the same, it goes everywhere.
+func TestHandedOverKeysStayHere(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.alice()
+	_, hers := w.mallory()
+	w.me.Verifies(alice)
+	w.verifyMe()
+	w.answer(alice)
+	v := newVault(t)
+	session, direct, mine := w.kit.Outbound(), w.kit.Outbound(), w.kit.Outbound()
+	message := hers.Message(string(room), session, "m")
+	direct.SkipTo(4)
+	w.kept(w.event(hers, room, direct))
+	w.imports(list(entry(hers, mine, 2)))
+	w.receiveBundle(phone, entry(hers, session, 0), entry(hers, direct, 0), entry(phone, mine, 0))
+	alice.ResetIdentity()
+	w.answer(alice)
+	w.wantCodes(message, but("forwarder_violation"))
+	file, _ := w.exports()
+	wantExported(t, "the export", file, said(room, direct, hers, 4), said(room, mine, hers, 2))
+	request := w.upload(v, "1")
+	want := map[string]string{direct.ID(): fmt.Sprint(room, " ", hers.Curve25519(), " 4"), mine.ID(): fmt.Sprint(room, " ", hers.Curve25519(), " 2")}
+	if got := v.holds(t, request); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the backup holds\n%v\nwant\n%v", got, want)
+	}
+	w.mark(request)
+	if next := w.next(); next != nil {
+		t.Errorf("there is still something: %v", v.holds(t, next))
+	}
+	w.wantBackedUp("all that is ours", 2)
+	w.imports(file)
+	w.restores(v, "1", request.Body)
+	for range 2 {
+		w.wantCodes(message, but("forwarder_violation"))
+		w.restart()
+	}
+	w.imports(list(entry(hers, session, 0)))
+	file, _ = w.exports()
+	wantExported(t, "our own says so too", file, said(room, direct, hers, 0), said(room, mine, hers, 2), said(room, session, hers, 0))
+	if next := w.next(); next == nil || v.holds(t, next)[session.ID()] == "" {
+		t.Error("it does not go up")
+	}
+}

@@ -16,7 +16,8 @@ import (
 //
 // Each session is exported once for each device that is said to have made it. Where a device's own copy (direct) and what a file said (claimed)
 // both lead to one ratchet, that is one entry, with the earlier index of the two. A claimed copy that contradicts the direct one is left out. So
-// is whatever is suspended, until it may be shown again; what a file said beside it is exported as what it is.
+// is whatever is suspended, until it may be shown again; what a file said beside it is exported as what it is. A copy that is known only through
+// somebody who handed it over (Forwarder) stays here: an export does not say so, and would come back as if it had always been ours (T45).
 type Export struct {
 	machine *Machine
 	query   store.Query
@@ -64,7 +65,9 @@ func (e *Export) Next(ctx context.Context) ([]*sender.Copy, error) {
 				m.quarantine(store.Copies, &rows[i], err)
 				continue
 			}
-			copies = e.add(copies, c)
+			if c.Forwarder == nil {
+				copies = e.add(copies, c)
+			}
 		}
 		if len(rows) < exportPage {
 			e.done = true

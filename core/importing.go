@@ -28,8 +28,9 @@ const (
 	importOpened = 128             // how many of a backup are opened at a time: some milliseconds, after which others have a turn
 )
 
-// maxClaims is how many claimed copies of one session are taken in, each with another device that is said to have made it. One is true; whoever can
-// write to a file or a bundle could make a message's every decryption try thousands (T50).
+// maxClaims is how many claimed copies of one session are taken in, each with another device that is said to have made it; of what somebody handed over
+// as many again, so that a bundle cannot keep our own file's claim out. One is true; whoever can write to a file or a bundle could make a message's
+// every decryption try thousands (T50).
 const maxClaims = 16
 
 // maxFailures is how many failures of one import are listed. The others are counted.
@@ -44,7 +45,8 @@ type ImportOptions struct {
 }
 
 // ImportCounts is how many room keys came to which end. A key of which an equal or earlier copy is here is Unchanged; Better begins earlier than
-// the copy that was here. Within one import, keys count as if they came one after the other.
+// the copy that was here, or contradicts one from a worse source and has taken its place. Within one import, keys count as if they came one after the
+// other.
 type ImportCounts struct {
 	Imported, Unchanged, Better, Failed int
 }
@@ -380,7 +382,8 @@ func (m *Machine) keep(ctx context.Context, chunk []importing) error {
 		k.session = k.copy.Session
 		if there := m.shelf.copy(k.copy.CopyKey); there != nil {
 			k.before = there.copy
-		} else if in := m.shelf.find(nameOf(k.copy.CopyKey)); in != nil && in.claims() >= maxClaims {
+		}
+		if in := m.shelf.find(nameOf(k.copy.CopyKey)); in != nil && in.crowded(k.before, k.copy) {
 			k.err = &RoomKeyConflict{Code: CodeTooManyClaims, CopyKey: k.copy.CopyKey}
 			continue
 		}
@@ -414,10 +417,18 @@ func (m *Machine) keep(ctx context.Context, chunk []importing) error {
 	return err
 }
 
-// claims is how many claimed copies of the session are in memory.
-func (in *session) claims() (count int) {
+// crowded reports whether the session has no place for another claimed copy like c, which would take the place of before (nil: of none).
+func (in *session) crowded(before, c *sender.Copy) bool {
+	if before != nil && (before.Forwarder == nil || c.Forwarder != nil) {
+		return false
+	}
+	return in.claims(c.Forwarder != nil) >= maxClaims
+}
+
+// claims is how many claimed copies of the session are in memory, of those that were handed over or of the others.
+func (in *session) claims(handedOver bool) (count int) {
 	for _, there := range in.copies {
-		if there.copy.Provenance == sender.Claimed {
+		if there.copy.Provenance == sender.Claimed && (there.copy.Forwarder != nil) == handedOver {
 			count++
 		}
 	}
@@ -453,12 +464,11 @@ func (i *Import) count(k *importing) {
 		counts.Failed++
 		return
 	}
-	index := k.session.FirstKnownIndex()
 	switch was := k.there.was; {
 	case was == nil:
 		i.Imported++
 		counts.Imported++
-	case index < was.FirstKnownIndex():
+	case opensMore(k.session, was):
 		i.Better++
 		counts.Better++
 	default:

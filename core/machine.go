@@ -184,7 +184,7 @@ func (m *Machine) SetTrustRequirement(r policy.TrustRequirement) {
 // counted.
 type RoomKeyCounts struct {
 	Total    int64
-	BackedUp int64
+	BackedUp int64 // in the backup in use; suspended keys never are, nor those that are known only through somebody who handed them over
 }
 
 // Names of the stored counters.

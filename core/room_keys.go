@@ -103,7 +103,8 @@ func (m *Machine) keepRoomKey(prepared *sender.Reception, held []bool, now int64
 const CodeTooManyClaims = "too_many_claims"
 
 // RoomKeyConflict says that a room key cannot be put together with the copy that is kept under its name: it is another ratchet under the same
-// session id, or another device key or user was proved for it (T27, I18). The kept copy stays as it is.
+// session id, or another device key or user was proved for it (T27, I18). The kept copy stays as it is. Among keys that are only claimed, one that
+// contradicts the kept copy takes its place when its source is better: then it is no conflict (sender.Join).
 type RoomKeyConflict struct {
 	Code string // sender.ReasonUnconnected, sender.ReasonOtherOwner or CodeTooManyClaims
 	sender.CopyKey

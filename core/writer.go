@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 
+	"knownsender/core/megolm"
 	"knownsender/core/record"
 	"knownsender/core/sender"
 	"knownsender/core/store"
@@ -194,7 +195,12 @@ func (in *session) wrote(t *sender.Tombstone) {
 	}
 }
 
-// announce tells of copies that are new or begin earlier than what lay in the store, and of those of whose sender more is known.
+// opensMore reports whether a session opens messages that the one before does not: it begins earlier, or is another ratchet.
+func opensMore(after, before *megolm.InboundSession) bool {
+	return after != before && (after.FirstKnownIndex() < before.FirstKnownIndex() || after.Compare(before) == megolm.Unconnected)
+}
+
+// announce tells of copies that are new or open more than what lay in the store, and of those of whose sender more is known.
 func (m *Machine) announce(w *writing) {
 	m.tellSeen()
 	var fresh []RoomKeyInfo
@@ -204,7 +210,7 @@ func (m *Machine) announce(w *writing) {
 		if m.company {
 			news.Copies = append(news.Copies, c.after.CopyKey)
 		}
-		if c.before == nil || c.after.Session.FirstKnownIndex() < c.before.Session.FirstKnownIndex() {
+		if c.before == nil || opensMore(c.after.Session, c.before.Session) {
 			fresh = append(fresh, RoomKeyInfo{c.after.RoomID, c.after.SessionID, c.after.SenderKey})
 		}
 		if c.before != nil && !c.seen && (c.before.Current != c.after.Current || c.before.Suspended != c.after.Suspended) {

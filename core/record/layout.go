@@ -64,7 +64,7 @@ func parseSession(k *sender.CopyKey, key store.Key) bool {
 
 // copyIndex says in which indexes a copy stands: a direct copy that waits to hear more of its sender, by the two things a device has that
 // owns it, and by when to ask again; one whose sender is known but may still rise, by user and master key. A verified sender cannot rise, and
-// nothing raises a claim; and whatever may be exported and is not in the server-side backup yet.
+// nothing raises a claim; and whatever may be exported and is not in the server-side backup yet. What is known only through a forwarder may not.
 func copyIndex(c *sender.Copy, key store.Key) []store.IndexEntry {
 	var entries []store.IndexEntry
 	switch {
@@ -76,7 +76,7 @@ func copyIndex(c *sender.Copy, key store.Key) []store.IndexEntry {
 	case c.Current.Kind == sender.VerificationViolation || c.Current.Kind == sender.SenderUnverified:
 		entries = []store.IndexEntry{{Name: store.IndexOwner, Value: store.Key{string(c.Current.UserID), c.Current.MasterKey.String()}}}
 	}
-	if !c.BackedUp && !c.Suspended {
+	if !c.BackedUp && !c.Suspended && c.Forwarder == nil {
 		entries = append(entries, store.IndexEntry{Name: store.IndexBackup, Value: notBackedUp})
 	}
 	return entries

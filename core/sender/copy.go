@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"cmp"
+
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/lane"
@@ -81,6 +83,20 @@ func (c *Copy) Owner() (ids.UserID, bool) {
 
 // Evidence reports whether a claimed copy says, authenticated, what another device of ours knew of its sender.
 func (c *Copy) Evidence() bool { return c.Provenance == Claimed && c.AtReception.Kind != UnknownDevice }
+
+// CompareSource orders claimed copies by where their ratchets come from: best with evidence of one of our own devices, then out of a file or
+// backup of our own, then handed over by somebody.
+func (c *Copy) CompareSource(other *Copy) int { return cmp.Compare(c.source(), other.source()) }
+
+func (c *Copy) source() int {
+	switch {
+	case c.Evidence():
+		return 2
+	case c.Forwarder == nil:
+		return 1
+	}
+	return 0
+}
 
 // Waiting reports whether a later answer may still tell more of the sender: a direct copy whose sender is not known yet.
 func (c *Copy) Waiting() bool { return c.Provenance == Direct && !c.Current.Kind.Known() }

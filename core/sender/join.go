@@ -17,18 +17,23 @@ import (
 // Where both cannot be true, there is no order that could not be abused, and the stored copy stays. Such are: a ratchet that is not
 // connected with the stored one, a direct copy by another device key or another user (nothing is taken of those), and another master key
 // or legacy mark (the ratchet is taken, the stored mark stays).
+//
+// One order there is, of claimed copies with ratchets that are not connected: by their source (CompareSource), of which who writes to a worse
+// one has no say. The copy of the better source stays, and takes the place of the other one whole if it came in; so of two such copies the same
+// one stays whichever was first. Otherwise a bundle with an invented ratchet could keep the genuine one of our own file out for good (T36).
 
 // Reasons for which Join takes nothing of the incoming copy.
 const (
 	ReasonOtherCopy   = "other_copy"  // it has another name: room, session, sender key or provenance
 	ReasonOtherOwner  = "other_owner" // direct, and another device key or user was proved
-	ReasonUnconnected = "unconnected" // its ratchet does not lead to the stored one, nor the stored one to it
+	ReasonUnconnected = "unconnected" // its ratchet does not lead to the stored one, nor the stored one to it, and its source is no better
 )
 
 // JoinReport says how a join went.
 type JoinReport struct {
 	Ratchet    megolm.Ordering // of the incoming copy's session, seen from it: Better has the lower first index
 	Changed    bool            // the result differs from the stored copy
+	Replaced   bool            // both are claimed and contradict each other; the incoming one has the better source, and is the result
 	Refused    string          // one of the Reason constants when nothing was taken, else ""
 	PinKept    bool            // both know the sender, under different master keys; the stored one stayed
 	LegacyKept bool            // only one is marked legacy; the stored mark stayed
@@ -44,6 +49,10 @@ func Join(stored, incoming *Copy) (*Copy, JoinReport) {
 	}
 	report := JoinReport{Ratchet: incoming.Session.Compare(stored.Session)}
 	if report.Ratchet == megolm.Unconnected {
+		if stored.Provenance == Claimed && incoming.CompareSource(stored) > 0 {
+			report.Replaced, report.Changed = true, true
+			return incoming, report
+		}
 		report.Refused = ReasonUnconnected
 		return stored, report
 	}

@@ -437,3 +437,41 @@ func alike(a, b *sender.Copy) bool {
 		a.AtReception == b.AtReception && a.Current == b.Current && a.Legacy == b.Legacy && a.Suspended == b.Suspended &&
 		a.SharedHistory == b.SharedHistory && a.ReceivedAt == b.ReceivedAt && a.BackedUp == b.BackedUp && a.Step == b.Step
 }
+
+// T36: of two claims that contradict each other the one from the better source stays, in either order and whatever else is said of them: with
+// evidence before without, out of our own file before handed over. Of one source the stored one stays. Direct copies are never replaced.
+func TestContradictingClaims(t *testing.T) {
+	kit := testkit.New(t.Name())
+	phone := kit.User("@alice:example.org").Device("ALICEPHONE")
+	session := kit.Outbound()
+	other := forged(kit, session)
+	by, _ := sender.ForwarderOf(data(t, sender.SenderVerified, phone))
+	kinds := []func(*sender.Copy){
+		func(c *sender.Copy) { c.Forwarder, c.BackedUp, c.ReceivedAt = &by, true, -1 },
+		func(c *sender.Copy) { c.ReceivedAt = 5 },
+		func(c *sender.Copy) { c.AtReception, c.ReceivedAt = data(t, sender.DeviceInfo, phone), 9 },
+	}
+	for i, worse := range kinds {
+		for j, better := range kinds {
+			a, b := claim(t, session, 0, phone), claim(t, other, 7, phone)
+			worse(a)
+			better(b)
+			joined, report := sender.Join(a, b)
+			switch {
+			case j > i:
+				if joined != b || !report.Replaced || !report.Changed || report.Refused != "" || report.Ratchet != megolm.Unconnected {
+					t.Errorf("%d, then %d: %+v", i, j, report)
+				}
+				if back, report := sender.Join(b, a); back != b || report.Refused != sender.ReasonUnconnected || report.Changed || report.Replaced {
+					t.Errorf("%d, then %d: %+v", j, i, report)
+				}
+			case joined != a || report.Refused != sender.ReasonUnconnected || report.Replaced || report.Changed:
+				t.Errorf("%d, then %d: %+v", i, j, report)
+			}
+		}
+	}
+	a, b := direct(t, session, 0, phone, sender.DeviceInfo), direct(t, other, 0, phone, sender.SenderVerified)
+	if joined, report := sender.Join(a, b); joined != a || report.Replaced {
+		t.Errorf("a direct copy: %+v", report)
+	}
+}

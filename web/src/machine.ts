@@ -334,7 +334,8 @@ export class OlmMachine {
 
   /**
    * Exports the room keys that `predicate` chooses, all without it, as JSON text: a list as {@link encryptExportedRoomKeys} and every other client take
-   * it. Suspended keys are left out. Errors: `aborted`.
+   * it. Suspended keys are left out, and keys that are here only because somebody handed them over (a history bundle, a forwarded key). Errors:
+   * `aborted`.
    */
   async exportRoomKeys(predicate?: (key: ExportedRoomKeyInfo) => boolean, options: { signal?: AbortSignal } = {}): Promise<string> {
     const pieces: string[] = [];
@@ -393,7 +394,8 @@ export class OlmMachine {
 
   /**
    * Makes the next upload to the server-side backup, of up to a hundred room keys; null when everything is there. Send `body`, say so with
-   * {@link markRoomKeysAsBackedUp}, and ask again. Errors: `backup_disabled`.
+   * {@link markRoomKeysAsBackedUp}, and ask again. Suspended keys stay here, and so do keys that are here only because somebody handed them over.
+   * Errors: `backup_disabled`.
    */
   async backupRoomKeys(): Promise<KeysBackupRequest | null> {
     this.#open();
