@@ -63,16 +63,17 @@ func (m *Machine) Backup(ctx context.Context) (Backup, error) {
 }
 
 // EnableBackup begins to use a backup: BackupRoomKeys lists what to upload. Where it is another version than before, all copies are yet to be
-// uploaded. Errors: *BackupStateError and those of the store.
+// uploaded; where it is the one in use, nothing changes. Of two tabs that enable different ones, the later has its way. Errors: *BackupStateError and those of the store.
 func (m *Machine) EnableBackup(ctx context.Context, to Backup) error {
 	m.turn.Lock()
 	defer m.leave()
 	if m.closed {
 		return errClosed()
 	}
-	m.backing.enter()
-	defer m.backing.leave()
-	return m.useBackup(ctx, to)
+	if to.Version == "" {
+		return &BackupStateError{Code: CodeBadBackupVersion}
+	}
+	return m.useBackup(ctx, to, false)
 }
 
 // DisableBackup forgets the backup in use, and with it what was in it. Errors: those of the store.
@@ -82,41 +83,53 @@ func (m *Machine) DisableBackup(ctx context.Context) error {
 	if m.closed {
 		return errClosed()
 	}
-	m.backing.enter()
-	defer m.backing.leave()
-	m.uploads = nil
-	return m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: record.MetaKey(backupMeta), Expect: store.AnyRev}}})
+	return m.useBackup(ctx, Backup{}, false)
 }
 
 // adoptBackup is for keys that come from a backup of that version. Where none is in use, it becomes that one, without a key: should it be
 // enabled later, what came from it need not go there again.
 func (m *Machine) adoptBackup(ctx context.Context, version string) error {
-	m.backing.enter()
-	defer m.backing.leave()
-	backup, _, err := m.backup(ctx)
-	if err != nil || backup.Version != "" {
-		return err
-	}
-	return m.useBackup(ctx, Backup{Version: version})
+	return m.useBackup(ctx, Backup{Version: version}, true)
 }
 
-func (m *Machine) useBackup(ctx context.Context, to Backup) error {
-	if to.Version == "" || len(to.Version) > 255 {
+// useBackup writes which backup is in use from now on, none for the zero Backup; or, when it is only to be adopted, unless there is one. Where another
+// tab writes that too it looks again.
+func (m *Machine) useBackup(ctx context.Context, to Backup, adopt bool) error {
+	if len(to.Version) > 255 {
 		return &BackupStateError{Code: CodeBadBackupVersion}
 	}
-	now, rev, err := m.backup(ctx)
-	if err != nil {
-		return err
-	}
-	if now.Version != to.Version {
-		m.uploads = nil
-		// Before the version is written: after a crash in between it is done again.
-		if err := m.forgetBackedUp(ctx); err != nil {
+	m.backing.enter()
+	defer m.backing.leave()
+	for clashes := 0; ; clashes++ {
+		now, rev, err := m.backup(ctx)
+		if err != nil || adopt && now.Version != "" {
+			return err
+		}
+		if written := rev != 0; now == to && written == (to.Version != "") {
+			return nil
+		}
+		if now.Version != to.Version || to.Version == "" {
+			m.uploads = nil
+			// Before the version is written: after a crash in between it is done again.
+			if err := m.forgetBackedUp(ctx); err != nil {
+				return err
+			}
+		}
+		err = m.store.Commit(ctx, store.Batch{Ops: []store.Op{to.row(rev)}})
+		if _, lost := clash(err); !lost || clashes == maxClashes {
 			return err
 		}
 	}
-	row := record.MetaRow(backupMeta, append(to.Public[:len(to.Public):len(to.Public)], to.Version...))
-	return m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: row.Key, Expect: rev, Value: row.Value}}})
+}
+
+// row writes which backup is in use, where that row is at revision rev. Beside marks it is written as it is, so that they hold only as long as that
+// backup is in use: another tab may change it at any time.
+func (b Backup) row(rev uint64) store.Op {
+	op := store.Op{Table: store.Meta, Key: record.MetaKey(backupMeta), Expect: rev}
+	if b.Version != "" {
+		op.Value = record.MetaRow(backupMeta, append(b.Public[:len(b.Public):len(b.Public)], b.Version...)).Value
+	}
+	return op
 }
 
 // backup reads which backup is in use. It is not remembered: another tab may have changed it. A damaged row counts as none.
@@ -331,26 +344,55 @@ func (m *Machine) MarkBackedUp(ctx context.Context, id string) error {
 		return &RequestError{ID: id}
 	}
 	done := m.uploads[at]
-	backup, _, err := m.backup(ctx)
-	if err != nil {
-		return err
-	}
-	if backup.Version == done.version { // otherwise it went into a backup that is no longer the one in use
-		for _, c := range done.copies {
-			there, err := m.find(ctx, c.CopyKey)
-			if err != nil {
-				return err
-			}
-			if there != nil && there.copy.Session.FirstKnownIndex() == c.Session.FirstKnownIndex() {
-				m.markBackedUp(there, true)
-			}
+	for clashes := 0; ; clashes++ {
+		backup, rev, err := m.backup(ctx)
+		if err != nil {
+			return err
 		}
-		if err := m.write(ctx); err != nil {
+		if backup.Version != done.version { // it went into a backup that is no longer the one in use
+			break
+		}
+		row := backup.row(rev)
+		err = m.writeMarks(ctx, done.copies, &row)
+		if err == nil {
+			break
+		}
+		if conflict, lost := clash(err); !lost || clashes == maxClashes || !conflict.Names([]store.Op{row}) {
 			return err
 		}
 	}
 	m.uploads = slices.DeleteFunc(m.uploads, func(u upload) bool { return u.id == id })
 	return nil
+}
+
+// writeMarks marks copies as being in the backup, those that are still as they went there, together with the row that says which one that is. No other
+// batch takes the marks: when this one is not written they are taken back.
+func (m *Machine) writeMarks(ctx context.Context, copies []*sender.Copy, row *store.Op) error {
+	m.writing.enter()
+	defer m.writing.leave()
+	var marked []*shelved
+	var err error
+	for _, c := range copies {
+		var there *shelved
+		if there, err = m.find(ctx, c.CopyKey); err != nil {
+			break
+		}
+		if there != nil && there.copy.Session.Compare(c.Session) == megolm.Equal {
+			m.markBackedUp(there, true)
+			marked = append(marked, there)
+		}
+	}
+	if err == nil {
+		err = m.commit(ctx, nil, row)
+	}
+	if err != nil {
+		for _, there := range marked {
+			if there.marks() {
+				there.copy = there.copy.InBackup(false)
+			}
+		}
+	}
+	return err
 }
 
 // find returns a copy that is kept, from memory or from the store; nil when there is none any more.

@@ -816,3 +816,202 @@ func TestEvidenceGoesUpBeforeAnEarlierClaim(t *testing.T) {
 		}
 	}
 }
+
+// beforeCommit is a store before whose next commit something else happens.
+type beforeCommit struct {
+	store.Store
+	meanwhile func()
+}
+
+func (b *beforeCommit) Commit(ctx context.Context, batch store.Batch) error {
+	if f := b.meanwhile; f != nil {
+		b.meanwhile = nil
+		f()
+	}
+	return b.Store.Commit(ctx, batch)
+}
+
+// twoTabs is a machine before whose commits something can happen, and another tab.
+func twoTabs(t *testing.T) (w *world, before *beforeCommit, other *world) {
+	w, before = closedWorld(t), &beforeCommit{}
+	w.wrap = func(under store.Store) store.Store {
+		before.Store = under
+		return before
+	}
+	w.open()
+	w.wrap = nil
+	return w, before, w.tab()
+}
+
+// F19, scenario 155: another tab enables another version while this one writes a mark. Nothing counts as being in the new one; what has nothing to do
+// with the version is written all the same, and a mark of the same version stands.
+func TestMarkWhileAnotherTabChangesTheVersion(t *testing.T) {
+	for _, story := range []struct {
+		name      string
+		meanwhile func(other *world, v *vault)
+		version   string
+		marked    int
+	}{
+		{"another version", func(other *world, v *vault) { other.enable(v, "2") }, "2", 0},
+		{"disabled", func(other *world, _ *vault) {
+			if err := other.machine.DisableBackup(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}, "", 0},
+		{"another and back", func(other *world, v *vault) { other.enable(v, "2"); other.enable(v, "1") }, "1", 1},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			w, before, other := twoTabs(t)
+			v := newVault(t)
+			_, phone := w.alice()
+			w.kept(w.event(phone, room, w.kit.Outbound()))
+			request := w.upload(v, "1")
+			w.machine.ReceiveRoomKeys([]sender.DecryptedOlmEvent{w.event(phone, room, w.kit.Outbound())})
+			before.meanwhile = func() { story.meanwhile(other, v) }
+			w.mark(request)
+			w.wantBackedUp("marked", story.marked)
+			w.flush()
+			w.wantBackedUp("and written", story.marked)
+			if len(w.copies()) != 2 {
+				t.Error("the new key was not written")
+			}
+			if story.version == "" {
+				return
+			}
+			w.enable(v, story.version)
+			if request := w.next(); request == nil || request.Count != 2-story.marked {
+				t.Errorf("the next upload is not of %d", 2-story.marked)
+			}
+		})
+	}
+}
+
+// The same of an import of a backup, of new keys and of keys that are here; what is imported stays.
+func TestImportWhileAnotherTabChangesTheVersion(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		w, before, other := twoTabs(t)
+		v := newVault(t)
+		_, phone := w.alice()
+		one, two := w.kit.Outbound(), w.kit.Outbound()
+		w.enable(v, "1")
+		if known {
+			w.imports(list(entry(phone, one, 0), entry(phone, two, 3)))
+		}
+		answer := v.seal(t, w.claimed(phone, one, 0), w.claimed(phone, two, 0))
+		before.meanwhile = func() { other.enable(v, "2") }
+		i := w.restores(v, "1", answer)
+		want := core.ImportCounts{Imported: 2}
+		if known {
+			want = core.ImportCounts{Unchanged: 1, Better: 1}
+		}
+		wantCounts(t, "in between", i, want)
+		w.wantBackedUp("in between", 0)
+		w.restart()
+		w.restores(v, "2", answer)
+		w.wantBackedUp("of the new one", 2)
+	}
+}
+
+// F19: another tab has enabled another version, and this one, which remembers the marks of the old one, writes a copy for a reason of its own.
+func TestWrittenAfterAnotherTabChangedTheVersion(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.alice()
+	v := newVault(t)
+	other := w.tab()
+	w.kept(w.event(phone, room, w.kit.Outbound(), testkit.WithoutDeviceKeys))
+	w.mark(w.upload(v, "1"))
+	if err := other.machine.LoadRoom(context.Background(), room); err != nil {
+		t.Fatal(err)
+	}
+	w.enable(v, "2")
+	other.answer(alice)
+	other.flush()
+	if kind := w.copy().Current.Kind; kind != sender.SenderUnverified {
+		t.Errorf("it is %v", kind)
+	}
+	w.wantBackedUp("the new version", 0)
+}
+
+// A mark that cannot be written is written by nobody else, for whom it may not hold any more.
+func TestMarkThatFails(t *testing.T) {
+	w := closedWorld(t)
+	gate := &gatedStore{arrived: make(chan struct{}), release: make(chan struct{})}
+	w.wrap = func(under store.Store) store.Store {
+		gate.Store = under
+		return gate
+	}
+	w.open()
+	w.wrap = nil
+	v := newVault(t)
+	_, phone := w.alice()
+	w.kept(w.event(phone, room, w.kit.Outbound()))
+	request := w.upload(v, "1")
+	other := w.tab()
+	gate.armed.Store(true)
+	close(gate.release)
+	if err := w.machine.MarkBackedUp(context.Background(), request.ID); err == nil || codeOf(t, err) != store.CodeQuota {
+		t.Fatalf("%v", err)
+	}
+	other.enable(v, "2")
+	w.flush()
+	w.wantBackedUp("by somebody else's batch", 0)
+}
+
+// Two tabs enable the same backup at their start, or adopt it: neither is told of the other.
+func TestTwoTabsEnableTheSameBackup(t *testing.T) {
+	ctx := context.Background()
+	for _, before := range []string{"none", "the same", "another"} {
+		w, gap, other := twoTabs(t)
+		v := newVault(t)
+		if before == "the same" {
+			w.enable(v, "1")
+		} else if before == "another" {
+			w.enable(newVault(t), "0")
+		}
+		gap.meanwhile = func() { other.enable(v, "1") }
+		w.enable(v, "1")
+		gap.meanwhile = nil
+		if backup, err := other.machine.Backup(ctx); err != nil || backup != (core.Backup{Version: "1", Public: v.key.PublicKey()}) {
+			t.Errorf("%s: %+v, %v", before, backup, err)
+		}
+		stored := dump(t, w.rows)
+		w.enable(v, "1")
+		if dump(t, w.rows) != stored {
+			t.Errorf("%s: enabled again, it was written again", before)
+		}
+	}
+	// What is adopted by an import does not take the place of what was enabled meanwhile.
+	w, gap, other := twoTabs(t)
+	v := newVault(t)
+	gap.meanwhile = func() { other.enable(v, "1") }
+	w.begin(core.ImportOptions{BackupVersion: "1"})
+	if backup, err := w.machine.Backup(ctx); err != nil || !backup.Enabled() {
+		t.Errorf("adopted: %+v, %v", backup, err)
+	}
+}
+
+// Disabled, and nothing counts as being anywhere. Disabled twice, or with a note that cannot be read, is no error.
+func TestDisabledBackupIsForgotten(t *testing.T) {
+	w := newWorld(t)
+	_, phone := w.alice()
+	v := newVault(t)
+	disable := func() {
+		t.Helper()
+		if err := w.machine.DisableBackup(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.kept(w.event(phone, room, w.kit.Outbound()))
+	w.mark(w.upload(v, "1"))
+	w.wantBackedUp("marked", 1)
+	disable()
+	w.wantBackedUp("disabled", 0)
+	disable()
+	w.mark(w.upload(v, "1"))
+	w.rot(store.Meta, record.MetaKey("backup"), []byte("nonsense"))
+	disable()
+	w.wantBackedUp("disabled past damage", 0)
+	if rows, err := w.rows.Get(context.Background(), store.Meta, []store.Key{record.MetaKey("backup")}); err != nil || rows[0].Rev != 0 {
+		t.Errorf("the damaged note is still there: %v", err)
+	}
+}

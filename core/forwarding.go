@@ -132,7 +132,7 @@ func (m *Machine) ReceiveForwardedRoomKeys(ctx context.Context, events []sender.
 			return nil, err
 		}
 	}
-	if err := m.keep(ctx, chunk); err != nil {
+	if err := m.keep(ctx, chunk, nil); err != nil {
 		return nil, err
 	}
 	for n := range chunk {

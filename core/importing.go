@@ -11,6 +11,7 @@ import (
 	"knownsender/core/keyfile"
 	"knownsender/core/megolm"
 	"knownsender/core/sender"
+	"knownsender/core/store"
 )
 
 // Keys that did not come from their sender: files, backups, bundles. What they say of the sender is hearsay (decision 20), so they are kept as
@@ -31,6 +32,9 @@ const (
 // maxClaims is how many claimed copies of one session are taken in, each with another device that is said to have made it; of what somebody handed over
 // as many again, so that a bundle cannot keep our own file's claim out. One is true; whoever can write to a file or a bundle could make a message's
 // every decryption try thousands (T50).
+//
+// Those that lie in the store and are not in memory count from the second claim on that an import brings: one more can slip in with each import, for
+// to read every session before it is written would cost more than the whole import.
 const maxClaims = 16
 
 // maxFailures is how many failures of one import are listed. The others are counted.
@@ -316,20 +320,27 @@ func (k *importing) compare(other *importing) int {
 // keep keeps a chunk. What came from the backup that is in use is marked as being in it.
 func (i *Import) keep(ctx context.Context, chunk []importing) error {
 	m := i.machine
-	if i.options.BackupVersion != "" {
-		m.backing.enter()
-		defer m.backing.leave()
-		backup, _, err := m.backup(ctx)
+	if i.options.BackupVersion == "" {
+		return m.keep(ctx, chunk, nil)
+	}
+	m.backing.enter()
+	defer m.backing.leave()
+	for clashes := 0; ; clashes++ {
+		backup, rev, err := m.backup(ctx)
 		if err != nil {
 			return err
 		}
 		for n := range chunk {
-			if c := chunk[n].copy; c != nil {
-				c.BackedUp = backup.Version == i.options.BackupVersion
+			if k := &chunk[n]; k.copy != nil {
+				*k = importing{position: k.position, copy: k.copy.InBackup(backup.Version == i.options.BackupVersion), name: k.name}
 			}
 		}
+		row := backup.row(rev)
+		err = m.keep(ctx, chunk, &row)
+		if conflict, lost := clash(err); !lost || clashes == maxClashes || !conflict.Names([]store.Op{row}) {
+			return err
+		}
 	}
-	return m.keep(ctx, chunk)
 }
 
 // open decrypts what is sealed in the window, the key agreements in one go.
@@ -352,6 +363,9 @@ func (i *Import) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if i.aborted {
+		return &ImportError{Code: CodeImportEnded}
+	}
 	for n := range chunk {
 		k := &chunk[n]
 		if k.err != nil {
@@ -371,15 +385,47 @@ func (i *Import) open(ctx context.Context) error {
 	return nil
 }
 
-// keep puts claimed copies on the shelf and writes them in one batch. Afterwards each knows which copy it was put together with, or why it was
-// refused. The listener is told later.
-func (m *Machine) keep(ctx context.Context, chunk []importing) error {
+// keep puts claimed copies on the shelf and writes them in one batch, with the row marks if that says that they are in the backup (commit). Afterwards
+// each knows which copy it was put together with, or why it was refused. The listener is told later.
+//
+// From the putting to the end it is this call's turn to write. So nobody else writes what is taken back again when the batch fails, and two calls that
+// bring the same key do so one after the other.
+func (m *Machine) keep(ctx context.Context, chunk []importing, marks *store.Op) error {
+	m.writing.enter()
+	defer m.writing.leave()
+	err := m.putClaims(ctx, chunk)
+	if err == nil {
+		err = m.commit(ctx, nil, marks)
+	}
+	for n := len(chunk) - 1; n >= 0; n-- {
+		k := &chunk[n]
+		if k.there == nil {
+			continue
+		}
+		k.there.expected--
+		if err != nil {
+			m.takeBack(k)
+		} else if k.session.Compare(k.there.copy.Session) == megolm.Unconnected {
+			// It was put together with nothing, and then another one turned out to be stored.
+			k.err = &RoomKeyConflict{Code: sender.ReasonUnconnected, CopyKey: k.copy.CopyKey}
+		}
+	}
+	return err
+}
+
+// putClaims puts claimed copies on the shelf. It waits only where one session is claimed again.
+func (m *Machine) putClaims(ctx context.Context, chunk []importing) error {
 	for n := range chunk {
 		k := &chunk[n]
 		if k.copy == nil {
 			continue
 		}
 		k.session = k.copy.Session
+		if in := m.shelf.find(nameOf(k.copy.CopyKey)); in != nil && !in.complete && in.find(k.copy.CopyKey) == nil && in.claims(k.copy.Forwarder != nil) > 0 {
+			if _, _, err := m.load(ctx, in.name); err != nil {
+				return err
+			}
+		}
 		if there := m.shelf.copy(k.copy.CopyKey); there != nil {
 			k.before = there.copy
 		}
@@ -400,21 +446,7 @@ func (m *Machine) keep(ctx context.Context, chunk []importing) error {
 			}
 		}
 	}
-	err := m.write(ctx)
-	for n := len(chunk) - 1; n >= 0; n-- {
-		k := &chunk[n]
-		if k.there == nil {
-			continue
-		}
-		k.there.expected--
-		if err != nil {
-			m.takeBack(k)
-		} else if k.session.Compare(k.there.copy.Session) == megolm.Unconnected {
-			// It was put together with nothing, and then another one turned out to be stored.
-			k.err = &RoomKeyConflict{Code: sender.ReasonUnconnected, CopyKey: k.copy.CopyKey}
-		}
-	}
-	return err
+	return nil
 }
 
 // crowded reports whether the session has no place for another claimed copy like c, which would take the place of before (nil: of none).
@@ -445,6 +477,8 @@ func (m *Machine) takeBack(k *importing) {
 		k.there.copy = k.before
 	case k.there.stored == nil:
 		in.drop(k.there)
+	default:
+		k.there.copy = k.there.stored // another tab's, from a worse source
 	}
 }
 

@@ -13,11 +13,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"knownsender/core"
 	"knownsender/core/ids"
 	"knownsender/core/keyfile"
+	"knownsender/core/keys"
 	"knownsender/core/lane"
 	"knownsender/core/megolm"
 	"knownsender/core/policy"
@@ -1257,4 +1260,144 @@ func jsonOf(t testing.TB, raw []byte) (object map[string]any) {
 		t.Fatal(err)
 	}
 	return object
+}
+
+// gatedStore holds one commit up, which then fails.
+type gatedStore struct {
+	store.Store
+	armed            atomic.Bool
+	arrived, release chan struct{}
+}
+
+func (g *gatedStore) Commit(ctx context.Context, b store.Batch) error {
+	if g.armed.CompareAndSwap(true, false) {
+		close(g.arrived)
+		<-g.release
+		return &store.Error{Code: store.CodeQuota, Message: "no room"}
+	}
+	return g.Store.Commit(ctx, b)
+}
+
+// F05, I23: two calls bring the same key at once, and the write of the first one fails. What the second one counts as stored is stored, whether it is an
+// import or a forwarded key; and what neither could write is not kept.
+func TestFailedImportBesideAnother(t *testing.T) {
+	ctx := context.Background()
+	for _, second := range []string{"import", "forwarded key"} {
+		w := closedWorld(t)
+		gate := &gatedStore{arrived: make(chan struct{}), release: make(chan struct{})}
+		w.wrap = func(under store.Store) store.Store {
+			gate.Store = under
+			return gate
+		}
+		w.open()
+		w.verifyMe()
+		laptop := w.me.Device("LAPTOP").CrossSigned()
+		w.answer(w.me)
+		session := w.kit.Outbound()
+		event := w.forwarded(laptop, session, 0)
+		claimed := jsonOf(t, event.Payload)["content"].(map[string]any)
+		file := list(entry(laptop, session, 0, testkit.Set("sender_key", claimed["sender_key"])))
+		w.request(session)
+		a, b := w.begin(core.ImportOptions{}), w.begin(core.ImportOptions{})
+		gate.armed.Store(true)
+		first, last := make(chan error, 1), make(chan error, 1)
+		go func() { first <- finish(a, file) }()
+		<-gate.arrived
+		go func() {
+			if second == "import" {
+				last <- finish(b, file)
+				return
+			}
+			receipts, err := w.machine.ReceiveForwardedRoomKeys(ctx, []sender.DecryptedOlmEvent{event})
+			if err == nil {
+				err = receipts[0].Err
+			}
+			last <- err
+		}()
+		time.Sleep(20 * time.Millisecond) // it waits for the store
+		close(gate.release)
+		if err := <-first; err == nil || codeOf(t, err) != store.CodeQuota {
+			t.Errorf("%s: the first one ended with %v", second, err)
+		}
+		if err := <-last; err != nil {
+			t.Errorf("%s: %v", second, err)
+		}
+		wantCounts(t, "the first", a, core.ImportCounts{})
+		if second == "import" {
+			wantCounts(t, "the second", b, core.ImportCounts{Imported: 1})
+		}
+		if len(w.copies()) != 1 {
+			t.Errorf("%s: %d are stored", second, len(w.copies()))
+		}
+	}
+}
+
+// slowAgreement is a key agreement that takes its time.
+type slowAgreement struct {
+	keyfile.GoAgreement
+	arrived, release chan struct{}
+}
+
+func (s slowAgreement) Agree(ctx context.Context, private [32]byte, publics []keys.Curve25519) ([][]byte, error) {
+	close(s.arrived)
+	<-s.release
+	return s.GoAgreement.Agree(ctx, private, publics)
+}
+
+// F26: an import is aborted while its last keys are being opened. They are not stored, so it has not ended well.
+func TestAbortedWhileItOpens(t *testing.T) {
+	ctx := context.Background()
+	for _, way := range []string{"End", "WriteBackup"} {
+		w := newWorld(t)
+		_, phone := w.alice()
+		v := newVault(t)
+		slow := slowAgreement{arrived: make(chan struct{}), release: make(chan struct{})}
+		machine, err := core.Open(ctx, core.Options{
+			Own: own(t, w.me.ID, w.mine.ID, w.mine.Ed25519(), w.mine.Curve25519()), Store: w.rows.Reopen(), Agreement: slow, Now: func() int64 { return *w.clock }, TrustRequirement: policy.Untrusted,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.machine = machine
+		answer := v.seal(t, w.claimed(phone, w.kit.Outbound(), 0), w.claimed(phone, w.kit.Outbound(), 0))
+		i := w.begin(core.ImportOptions{BackupVersion: "1", BackupKey: v.key})
+		done := make(chan error, 1)
+		if way == "End" {
+			if err := i.WriteBackup(ctx, answer); err != nil {
+				t.Fatal(err)
+			}
+			go func() { done <- i.End(ctx) }()
+		} else {
+			core.ImportInChunksOf(i, 1)
+			go func() { done <- i.WriteBackup(ctx, answer) }()
+		}
+		<-slow.arrived
+		i.Abort()
+		close(slow.release)
+		if err := <-done; err == nil || codeOf(t, err) != core.CodeImportEnded {
+			t.Errorf("%s: %v", way, err)
+		}
+		wantCounts(t, way, i, core.ImportCounts{})
+		if len(w.copies()) != 0 {
+			t.Errorf("%s: something was stored", way)
+		}
+	}
+}
+
+// T50: what was taken in by earlier runs counts as well: of each further import one claim more can slip in, not sixteen.
+func TestT50ClaimsOfEarlierRuns(t *testing.T) {
+	w := newWorld(t)
+	session := w.kit.Outbound()
+	mallory := w.kit.User("@mallory:example.org")
+	for run := range 4 {
+		var claims []map[string]any
+		for n := range 16 {
+			claims = append(claims, entry(mallory.Device(fmt.Sprintf("D%d.%d", run, n)), session, 0))
+		}
+		w.imports(list(claims...))
+		w.restart()
+	}
+	if n := len(w.copies()); n > 16+3 {
+		t.Errorf("%d devices are said to have made it", n)
+	}
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 
 	"knownsender/core/megolm"
 	"knownsender/core/record"
@@ -35,10 +36,19 @@ func (m *Machine) write(ctx context.Context) error { return m.writeWith(ctx, nil
 func (m *Machine) writeWith(ctx context.Context, beside []store.Op) error {
 	m.writing.enter()
 	defer m.writing.leave()
+	return m.commit(ctx, beside, nil)
+}
+
+// commit is writeWith for whoever has entered m.writing. Where marks is not nil it is one row more, of which only a batch has need that marks a
+// copy as being in the backup: the row that says which backup that is.
+func (m *Machine) commit(ctx context.Context, beside []store.Op, marks *store.Op) error {
 	for clashes := 0; ; clashes++ {
-		w := m.collect()
+		w := m.collect(marks != nil)
 		if len(beside) > 0 {
 			w.batch.Ops, w.batch.Strict = append(w.batch.Ops, beside...), true
+		}
+		if marks != nil && w.marks() {
+			w.batch.Ops = append(w.batch.Ops, *marks)
 		}
 		if len(w.batch.Ops) == 0 {
 			w.committed()
@@ -55,7 +65,7 @@ func (m *Machine) writeWith(ctx context.Context, beside []store.Op) error {
 		}
 		w.putBack(m)
 		conflict, ok := clash(err)
-		if !ok || clashes == maxClashes || conflict.Names(beside) {
+		if !ok || clashes == maxClashes || conflict.Names(beside) || marks != nil && conflict.Names([]store.Op{*marks}) {
 			return err
 		}
 		if err := m.reconcile(ctx, conflict.Conflicts); err != nil {
@@ -84,8 +94,9 @@ type writtenCopy struct {
 	seen   bool // the row was read while the commit was under way
 }
 
-// collect takes everything unwritten off the shelf's list and makes a batch of it.
-func (m *Machine) collect() *writing {
+// collect takes everything unwritten off the shelf's list and makes a batch of it. Unless it may, the batch marks no copy as being in the backup: such a
+// mark is only remembered, of a backup that another tab has put aside since.
+func (m *Machine) collect(mayMark bool) *writing {
 	w := &writing{sessions: m.shelf.dirty, batch: store.Batch{Counters: map[string]int64{}}}
 	m.shelf.dirty = nil
 	w.aside = m.takeAside(&w.batch)
@@ -96,6 +107,9 @@ func (m *Machine) collect() *writing {
 			case there.gone:
 				w.deleteCopy(in, there)
 			case there.copy != there.stored || there.stale:
+				if !mayMark && there.marks() {
+					there.copy = there.copy.InBackup(false)
+				}
 				w.addCopy(there)
 			}
 		}
@@ -144,6 +158,17 @@ func (w *writing) addCopy(there *shelved) {
 	if after != before {
 		w.batch.Counters[counterBackedUp] += int64(after - before)
 	}
+}
+
+// marks reports whether a copy that does not count as being in the backup is to do so.
+func (w *writing) marks() bool {
+	return slices.ContainsFunc(w.written, func(c writtenCopy) bool { return marks(c.before, c.after) })
+}
+
+func (there *shelved) marks() bool { return marks(there.stored, there.copy) }
+
+func marks(before, after *sender.Copy) bool {
+	return after.BackedUp && (before == nil || !before.BackedUp)
 }
 
 // deleteCopy forgets a copy that is not what it claims to be.
