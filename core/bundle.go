@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"slices"
 
 	"knownsender/core/ids"
 	"knownsender/core/keyfile"
@@ -17,8 +16,10 @@ type BundleResult struct {
 	RoomID    ids.RoomID
 	Forwarder sender.Forwarder
 	Withheld  int                   // notices that were kept: of sessions of which there was none yet
-	Faults    []keyfile.BundleFault // what was passed over, other rooms' keys among it
-	Failures  []ImportFailure       // keys that contradict what is kept; positions among those that were read
+	Faults    []keyfile.BundleFault // what was passed over, other rooms' keys among it; the first thousand
+	// MoreFaults is how much more was passed over.
+	MoreFaults int
+	Failures   []ImportFailure // keys that contradict what is kept; positions among those that were read
 }
 
 // BundleDescriptor reads the announcement of a history bundle, for a host that has yet to download the file: the room, and where the file is. It is
@@ -66,21 +67,33 @@ func (m *Machine) ReceiveRoomKeyBundle(ctx context.Context, event sender.Decrypt
 		return nil, err
 	}
 	defer clear(plaintext)
-	bundle, err := keyfile.ParseBundle(plaintext, descriptor.RoomID)
+	result := &BundleResult{RoomID: descriptor.RoomID, Forwarder: by}
+	counting := m.newImport(ImportOptions{})
+	counting.hold = importChunk // a bundle comes in one piece: others have their turn only while a chunk of it is written
+	var notices []keyfile.Withheld
+	keys := 0
+	err = keyfile.EachBundleItem(plaintext, descriptor.RoomID, func(item keyfile.BundleItem) error {
+		switch {
+		case item.Fault != nil:
+			return m.passOver(ctx, result, item.Fault)
+		case item.Withheld != nil:
+			if notices = append(notices, *item.Withheld); len(notices) < importChunk {
+				return nil
+			}
+			some := notices
+			notices = nil
+			return m.noteBundleWithheld(ctx, some, result)
+		}
+		c := m.claimed(item.Entry)
+		c.Forwarder = &by
+		keys++
+		return counting.add(ctx, importing{position: keys - 1, copy: c})
+	})
 	if err != nil {
 		return nil, err
 	}
-	result := &BundleResult{RoomID: descriptor.RoomID, Forwarder: by, Faults: bundle.Faults}
-	if result.Withheld, err = m.noteBundleWithheld(ctx, bundle.Withheld, by.Data.UserID); err != nil {
+	if err := m.noteBundleWithheld(ctx, notices, result); err != nil {
 		return nil, err
-	}
-	counting := m.newImport(ImportOptions{})
-	for position, entry := range bundle.Entries {
-		c := m.claimed(entry)
-		c.Forwarder = &by
-		if err := counting.add(ctx, importing{position: position, copy: c}); err != nil {
-			return nil, err
-		}
 	}
 	if err := counting.store(ctx); err != nil {
 		return nil, err
@@ -89,34 +102,57 @@ func (m *Machine) ReceiveRoomKeyBundle(ctx context.Context, event sender.Decrypt
 	return result, nil
 }
 
-// noteBundleWithheld keeps notices of a bundle, in the name of whoever sent the bundle, and says how many. One that is here already is from
-// somebody nearer to the key, and stays.
-func (m *Machine) noteBundleWithheld(ctx context.Context, notices []keyfile.Withheld, by ids.UserID) (kept int, err error) {
-	for some := range slices.Chunk(notices, importChunk) {
-		names := make([]store.Key, len(some))
-		for i := range some {
-			names[i] = record.SessionKey(some[i].RoomID, some[i].SessionID)
+// passOver notes a fault. Now and then it waits for the store, which has nothing to do: a bundle may hold nothing but faults, and others must have their
+// turn then too.
+func (m *Machine) passOver(ctx context.Context, result *BundleResult, fault *keyfile.BundleFault) error {
+	if len(result.Faults) < maxFailures {
+		result.Faults = append(result.Faults, *fault)
+	} else {
+		result.MoreFaults++
+	}
+	if (len(result.Faults)+result.MoreFaults)%importChunk != 0 {
+		return nil
+	}
+	if _, err := m.store.Counters(ctx); err != nil {
+		return err
+	}
+	if m.closed {
+		return errClosed()
+	}
+	return nil
+}
+
+// noteBundleWithheld keeps notices of a bundle, in the name of whoever sent the bundle, and counts them. One that is here already is from somebody nearer
+// to the key, and stays.
+func (m *Machine) noteBundleWithheld(ctx context.Context, notices []keyfile.Withheld, result *BundleResult) error {
+	if len(notices) == 0 {
+		return nil
+	}
+	names := make([]store.Key, len(notices))
+	for i := range notices {
+		names[i] = record.SessionKey(notices[i].RoomID, notices[i].SessionID)
+	}
+	rows, err := m.store.Get(ctx, store.Withheld, names)
+	if err != nil {
+		return err
+	}
+	kept := 0
+	for i := range notices {
+		w := &notices[i]
+		if rows[i].Rev != 0 {
+			m.takeWithheld(&rows[i])
 		}
-		rows, err := m.store.Get(ctx, store.Withheld, names)
-		if err != nil {
-			return kept, err
-		}
-		for i := range some {
-			w := &some[i]
-			if rows[i].Rev != 0 {
-				m.takeWithheld(&rows[i])
-			}
-			if in := m.shelf.session(sessionName{w.RoomID, w.SessionID}); in.withheld == nil {
-				in.withheld = &withheldNotice{Withheld: Withheld{
-					RoomID: w.RoomID, SessionID: w.SessionID, Sender: by, SenderKey: w.SenderKey, Code: w.Code, Reason: w.Reason,
-				}}
-				m.shelf.queue(in)
-				kept++
-			}
-		}
-		if err := m.flush(ctx); err != nil {
-			return kept, err
+		if in := m.shelf.session(sessionName{w.RoomID, w.SessionID}); in.withheld == nil {
+			in.withheld = &withheldNotice{Withheld: Withheld{
+				RoomID: w.RoomID, SessionID: w.SessionID, Sender: result.Forwarder.Data.UserID, SenderKey: w.SenderKey, Code: w.Code, Reason: w.Reason,
+			}}
+			m.shelf.queue(in)
+			kept++
 		}
 	}
-	return kept, nil
+	if err := m.flush(ctx); err != nil {
+		return err
+	}
+	result.Withheld += kept
+	return nil
 }

@@ -528,3 +528,83 @@ func TestHandedOverKeysStayHere(t *testing.T) {
 		t.Error("it does not go up")
 	}
 }
+
+// countedStore counts what is asked of it.
+type countedStore struct {
+	store.Store
+	reads int
+}
+
+func (c *countedStore) Counters(ctx context.Context) (map[string]int64, error) {
+	c.reads++
+	return c.Store.Counters(ctx)
+}
+
+// T49: a bundle of nothing but faults. A thousand are listed, the others counted, and the page has its turn between them; one that lists more than any
+// room has is refused as a whole.
+func TestBundleOfFaults(t *testing.T) {
+	w := closedWorld(t)
+	counted := &countedStore{}
+	w.wrap = func(under store.Store) store.Store {
+		counted.Store = under
+		return counted
+	}
+	w.open()
+	alice, phone := w.alice()
+	_, hers := w.mallory()
+	w.answer(alice)
+	good := string(testkit.JSON(entry(hers, w.kit.Outbound(), 0)))
+	receive := func(faults int) (*core.BundleResult, error) {
+		content, encrypted := sealedBundle([]byte(`{"room_keys":[` + strings.Repeat("0,", faults) + good + `]}`))
+		return w.machine.ReceiveRoomKeyBundle(context.Background(), w.announce(phone, content), encrypted)
+	}
+	if _, err := receive(keyfile.MaxBundleEntries); err == nil || codeOf(t, err) != keyfile.CodeBundleTooLarge || len(w.copies()) != 0 {
+		t.Errorf("too many: %v", err)
+	}
+	const faults = 20_000
+	before := counted.reads
+	result, err := receive(faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Faults) != 1000 || result.MoreFaults != faults-1000 || result.Faults[999].Position != 999 || result.Imported != 1 {
+		t.Errorf("%d are listed, %d more; %+v", len(result.Faults), result.MoreFaults, result.ImportCounts)
+	}
+	if waits := counted.reads - before; waits < faults/1000 {
+		t.Errorf("it gave way %d times", waits)
+	}
+}
+
+// A bundle is stored while it is read: after each chunk others have their turn, and see what is there so far.
+func TestBundleGivesWay(t *testing.T) {
+	const keys = 1600
+	w := closedWorld(t)
+	most, commits := 0, 0
+	w.wrap = func(under store.Store) store.Store {
+		return &sizes{under, func(n int) { most, commits = max(most, n), commits+1 }}
+	}
+	w.open()
+	alice, phone := w.alice()
+	_, hers := w.mallory()
+	w.answer(alice)
+	var entries []map[string]any
+	for range keys {
+		entries = append(entries, entry(hers, w.kit.Outbound(), 0))
+	}
+	most, commits = 0, 0
+	result := w.receiveBundle(phone, entries...)
+	if result.Imported != keys || commits != 4 || most != 512 {
+		t.Errorf("%+v in %d commits of at most %d", result.ImportCounts, commits, most)
+	}
+}
+
+// sizes tells how many rows each commit writes.
+type sizes struct {
+	store.Store
+	tell func(int)
+}
+
+func (s *sizes) Commit(ctx context.Context, b store.Batch) error {
+	s.tell(len(b.Ops))
+	return s.Store.Commit(ctx, b)
+}

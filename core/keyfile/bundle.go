@@ -24,6 +24,9 @@ import (
 // MaxBundle is the most bytes a bundle may have: some hundred thousand room keys.
 const MaxBundle = 64 << 20
 
+// MaxBundleEntries is how many room keys and notices a bundle may list, readable or not.
+const MaxBundleEntries = 100_000
+
 // BundleDescriptor is the content of an m.room_key_bundle event. It is secret: the key of the file is in it.
 type BundleDescriptor struct {
 	_      [0]func() // not comparable with ==, which is not constant-time
@@ -147,7 +150,7 @@ func standardAlphabet(text string) string {
 // Wipe overwrites the key.
 func (d *BundleDescriptor) Wipe() { clear(d.key[:]) }
 
-// OpenBundle is the content of the encrypted file that d describes, for ParseBundle; it is secret. The file is held against its hash first. The
+// OpenBundle is the content of the encrypted file that d describes, for EachBundleItem; it is secret. The file is held against its hash first. The
 // error is a *BundleError: bundle_too_large or bad_bundle_hash.
 func OpenBundle(d *BundleDescriptor, encrypted []byte) ([]byte, error) {
 	if len(encrypted) > MaxBundle {
@@ -174,11 +177,11 @@ type Withheld struct {
 	Reason    string // for people, may be empty; at most 1024 bytes
 }
 
-// Bundle is what a history bundle holds. It is secret.
-type Bundle struct {
-	Entries  []*Entry // all marked as shared history, for that is why they were handed over
-	Withheld []Withheld
-	Faults   []BundleFault // what was passed over
+// BundleItem is one element of a bundle: a room key, a notice, or what was passed over. It is secret.
+type BundleItem struct {
+	Entry    *Entry // marked as shared history, for that is why it was handed over
+	Withheld *Withheld
+	Fault    *BundleFault
 }
 
 // BundleFault says which entry of a bundle was passed over, and why.
@@ -188,76 +191,98 @@ type BundleFault struct {
 	Err      *EntryError
 }
 
-// ParseBundle takes the content of a bundle that was given for room. What is in it for other rooms is passed over with foreign_room, what cannot be
-// read with what is wrong with it. The error is a *BundleError: bundle_too_large or bad_bundle_json.
-func ParseBundle(plaintext []byte, room ids.RoomID) (*Bundle, error) {
+// Names of the lists of a bundle.
+const (
+	listOfKeys    = "room_keys"
+	listOfNotices = "withheld"
+)
+
+// EachBundleItem goes through the content of a bundle that was given for room, and holds none of it: each gets every element of its lists, in their
+// order. What is in it for other rooms comes as a fault, foreign_room, what cannot be read with what is wrong with it. The error is a *BundleError,
+// bundle_too_large or bad_bundle_json, of a bundle that is no good as a whole: then each was not called; or what each returned, which ends the walk.
+func EachBundleItem(plaintext []byte, room ids.RoomID, each func(BundleItem) error) error {
 	if len(plaintext) > MaxBundle {
-		return nil, &BundleError{Code: CodeBundleTooLarge}
+		return &BundleError{Code: CodeBundleTooLarge}
 	}
-	b := &Bundle{}
+	count := 0
+	err := eachBundleElement(plaintext, func(string, int, []byte) error {
+		if count++; count > MaxBundleEntries {
+			return &BundleError{Code: CodeBundleTooLarge}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return eachBundleElement(plaintext, func(list string, position int, raw []byte) error {
+		item := BundleItem{}
+		var fault error
+		if list == listOfKeys {
+			item.Entry, fault = bundledKey(raw, room)
+		} else {
+			item.Withheld, fault = bundledNotice(raw, room)
+		}
+		if fault != nil {
+			item = BundleItem{Fault: &BundleFault{List: list, Position: position, Err: fault.(*EntryError)}}
+		}
+		return each(item)
+	})
+}
+
+// eachBundleElement splits the lists of a bundle. The error is a *BundleError, bad_bundle_json, or what each returned.
+func eachBundleElement(plaintext []byte, each func(list string, position int, raw []byte) error) error {
 	seen := map[string]bool{}
-	var bad *BundleError
+	var stopped error
 	whole := signedjson.EachMember(plaintext, func(quoted []byte, value jsontext.Value) bool {
 		name, ok := signedjson.Unquote(quoted)
-		take := map[string]func(int, []byte) *EntryError{
-			"room_keys": func(_ int, raw []byte) *EntryError { return b.takeKey(raw, room) },
-			"withheld":  func(_ int, raw []byte) *EntryError { return b.takeNotice(raw, room) },
-		}[name]
 		switch {
-		case !ok, take != nil && seen[name]:
-			bad = &BundleError{Code: CodeBadBundleJSON, Reason: signedjson.CodeDuplicateMember}
+		case !ok, seen[name]:
+			stopped = &BundleError{Code: CodeBadBundleJSON, Reason: signedjson.CodeDuplicateMember}
 			return false
-		case take == nil:
+		case name != listOfKeys && name != listOfNotices:
 			return true
 		}
 		seen[name] = true
 		var s Splitter
 		err := s.Write(value, func(position int, raw []byte) error {
-			if fault := take(position, raw); fault != nil {
-				b.Faults = append(b.Faults, BundleFault{List: name, Position: position, Err: fault})
-			}
-			return nil
+			stopped = each(name, position, raw)
+			return stopped
 		})
 		if err == nil {
 			err = s.Close()
 		}
-		if err != nil {
-			bad = &BundleError{Code: CodeBadBundleJSON, Member: name}
+		if err != nil && stopped == nil {
+			stopped = &BundleError{Code: CodeBadBundleJSON, Member: name}
 		}
-		return err == nil
+		return stopped == nil
 	})
-	if bad != nil {
-		return nil, bad
+	if stopped == nil && !whole {
+		return &BundleError{Code: CodeBadBundleJSON}
 	}
-	if !whole {
-		return nil, &BundleError{Code: CodeBadBundleJSON}
-	}
-	return b, nil
+	return stopped
 }
 
-func (b *Bundle) takeKey(raw []byte, room ids.RoomID) *EntryError {
+func bundledKey(raw []byte, room ids.RoomID) (*Entry, error) {
 	e, err := ParseEntry(raw)
 	if err != nil {
-		return err.(*EntryError)
+		return nil, err
 	}
 	if e.RoomID != room {
-		return &EntryError{Code: CodeForeignRoom, Member: "room_id"}
+		return nil, &EntryError{Code: CodeForeignRoom, Member: "room_id"}
 	}
 	e.SharedHistory = true
-	b.Entries = append(b.Entries, e)
-	return nil
+	return e, nil
 }
 
-func (b *Bundle) takeNotice(raw []byte, room ids.RoomID) *EntryError {
+func bundledNotice(raw []byte, room ids.RoomID) (*Withheld, error) {
 	w, err := parseWithheld(raw)
 	if err != nil {
-		return err.(*EntryError)
+		return nil, err
 	}
 	if w.RoomID != room {
-		return &EntryError{Code: CodeForeignRoom, Member: "room_id"}
+		return nil, &EntryError{Code: CodeForeignRoom, Member: "room_id"}
 	}
-	b.Withheld = append(b.Withheld, w)
-	return nil
+	return &w, nil
 }
 
 func parseWithheld(raw []byte) (w Withheld, err error) {

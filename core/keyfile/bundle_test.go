@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 
@@ -36,6 +37,30 @@ func bundled(t testing.TB, plaintext []byte) (content map[string]any, encrypted 
 			"key":    map[string]any{"kty": "oct", "alg": "A256CTR", "ext": true, "key_ops": []any{"encrypt", "decrypt"}, "k": base64.RawURLEncoding.EncodeToString(key)},
 		},
 	}, encrypted
+}
+
+// read is everything that a bundle holds.
+type read struct {
+	Entries  []*keyfile.Entry
+	Withheld []keyfile.Withheld
+	Faults   []keyfile.BundleFault
+}
+
+// readBundle reads a bundle for our room.
+func readBundle(plaintext []byte) (*read, error) {
+	all := &read{}
+	err := keyfile.EachBundleItem(plaintext, room, func(item keyfile.BundleItem) error {
+		switch {
+		case item.Entry != nil:
+			all.Entries = append(all.Entries, item.Entry)
+		case item.Withheld != nil:
+			all.Withheld = append(all.Withheld, *item.Withheld)
+		default:
+			all.Faults = append(all.Faults, *item.Fault)
+		}
+		return nil
+	})
+	return all, err
 }
 
 // historic is an entry of a bundle, which has neither flag nor chain.
@@ -92,7 +117,7 @@ func TestOpenABundle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := keyfile.ParseBundle(plaintext, d.RoomID)
+	b, err := readBundle(plaintext)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +175,7 @@ func TestChangedBundles(t *testing.T) {
 	// T49: what is too long is not even hashed.
 	_, err = keyfile.OpenBundle(d, make([]byte, keyfile.MaxBundle+1))
 	refused[*keyfile.BundleError](t, err, keyfile.CodeBundleTooLarge)
-	_, err = keyfile.ParseBundle(make([]byte, keyfile.MaxBundle+1), room)
+	_, err = readBundle(make([]byte, keyfile.MaxBundle+1))
 	refused[*keyfile.BundleError](t, err, keyfile.CodeBundleTooLarge)
 }
 
@@ -215,16 +240,46 @@ func TestMalformedBundleDescriptors(t *testing.T) {
 	}
 }
 
+// T49: a bundle that lists more than any room has is refused before anything of it is taken. So is one of which a list breaks off at its end.
+func TestBundlesThatListTooMuch(t *testing.T) {
+	of := func(keys, notices int) []byte {
+		list := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("0,", n), ",") + "]" }
+		return []byte(`{"room_keys":` + list(keys) + `,"withheld":` + list(notices) + `}`)
+	}
+	for _, most := range [][2]int{{keyfile.MaxBundleEntries, 0}, {0, keyfile.MaxBundleEntries}, {40_000, 60_000}} {
+		if b, err := readBundle(of(most[0], most[1])); err != nil || len(b.Faults) != keyfile.MaxBundleEntries {
+			t.Errorf("%v: %v", most, err)
+		}
+		for _, more := range [][2]int{{1, 0}, {0, 1}, {1 << 20, 0}} {
+			b, err := readBundle(of(most[0]+more[0], most[1]+more[1]))
+			refused[*keyfile.BundleError](t, err, keyfile.CodeBundleTooLarge)
+			if len(b.Faults) != 0 {
+				t.Error("some of it was given out")
+			}
+		}
+	}
+	b, err := readBundle([]byte(`{"room_keys":[0,0],"withheld":[0,0}`))
+	refused[*keyfile.BundleError](t, err, keyfile.CodeBadBundleJSON)
+	if len(b.Faults) != 0 {
+		t.Error("some of it was given out")
+	}
+	stop := errors.New("stop")
+	n := 0
+	if err := keyfile.EachBundleItem(of(3, 3), room, func(keyfile.BundleItem) error { n++; return stop }); err != stop || n != 1 {
+		t.Errorf("%v after %d", err, n)
+	}
+}
+
 func TestPlaintextsThatAreNoBundle(t *testing.T) {
 	for _, text := range []string{
 		``, `[]`, `{`, `{}x`, `{"room_keys":{}}`, `{"room_keys":[}`, `{"room_keys":null}`, `{"withheld":"x"}`,
 		`{"room_keys":[],"room_keys":[]}`, `{"room_keys":[],"room\u005fkeys":[]}`, `{"withheld":[],"withheld":[]}`, `{"\ud800":1}`,
 	} {
-		_, err := keyfile.ParseBundle([]byte(text), room)
+		_, err := readBundle([]byte(text))
 		refused[*keyfile.BundleError](t, err, keyfile.CodeBadBundleJSON)
 	}
 	for _, text := range []string{`{}`, `{"room_keys":[]}`, `{"withheld":[],"x":[]}`} {
-		if b, err := keyfile.ParseBundle([]byte(text), room); err != nil || len(b.Entries)+len(b.Withheld)+len(b.Faults) != 0 {
+		if b, err := readBundle([]byte(text)); err != nil || len(b.Entries)+len(b.Withheld)+len(b.Faults) != 0 {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -253,7 +308,7 @@ func TestMalformedNotices(t *testing.T) {
 		{keyfile.CodeBadMember, "reason", set("reason", strings.Repeat("x", 1025))},
 		{keyfile.CodeBadEntryJSON, "", set("Room_id", "x")},
 	} {
-		b, err := keyfile.ParseBundle(bundleOf(nil, [][]byte{w.notice(session, story.hook), w.notice(session, remove("reason"))}), room)
+		b, err := readBundle(bundleOf(nil, [][]byte{w.notice(session, story.hook), w.notice(session, remove("reason"))}))
 		if err != nil || len(b.Withheld) != 1 || len(b.Faults) != 1 || b.Faults[0].Err.Code != story.code || b.Faults[0].Err.Member != story.member {
 			t.Errorf("%s %s: %+v, %v", story.code, story.member, b, err)
 		}

@@ -7,7 +7,7 @@
 //
 //	key file  ──DecryptFile──▶ JSON array ──Splitter──▶ element ──ParseEntry────────▶ Entry ──Copy──▶ sender.Copy
 //	backup    ──EachBackupSession──▶ SealedSession ──Open──▶ payload ──ParseBackupEntry──▶ Entry
-//	bundle    ──OpenBundle──▶ JSON ──ParseBundle────────────────────────────────────▶ Entry
+//	bundle    ──OpenBundle──▶ JSON ──EachBundleItem─────────────────────────────────▶ Entry
 //
 // One bad entry costs itself and nothing else (T40). What is slow or better done by a browser (PBKDF2, AES over megabytes, X25519) goes
 // through an interface: Cipher, Agreement. Both have an implementation on the Go library.

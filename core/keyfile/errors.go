@@ -41,7 +41,7 @@ const (
 
 	// BundleError
 	CodeBadBundleDescriptor = "bad_bundle_descriptor" // not the content of an m.room_key_bundle
-	CodeBundleTooLarge      = "bundle_too_large"      // more than MaxBundle bytes
+	CodeBundleTooLarge      = "bundle_too_large"      // more than MaxBundle bytes, or MaxBundleEntries entries
 	CodeBadBundleHash       = "bad_bundle_hash"       // not the file that was described
 	CodeBadBundleJSON       = "bad_bundle_json"       // decrypted, and not a bundle
 )

@@ -34,7 +34,7 @@ func TestNothingLeaks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle, err := keyfile.ParseBundle(plaintext, room)
+	bundle, err := readBundle(plaintext)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestNothingLeaks(t *testing.T) {
 	if err := s.Write(append([]byte("["), raw...), func(int, []byte) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	hear(entry, *entry, key, *key, backup, *backup, descriptor, *descriptor, &s, bundle, *bundle, *bundle.Entries[0], entry.Copy(1))
+	hear(entry, *entry, key, *key, backup, *backup, descriptor, *descriptor, &s, bundle, *bundle, keyfile.BundleItem{Entry: bundle.Entries[0]}, *bundle.Entries[0], entry.Copy(1))
 	hear(struct {
 		Entries []*keyfile.Entry
 		Key     *keyfile.SenderDataKey
