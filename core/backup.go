@@ -212,9 +212,9 @@ const maxUploads = 8
 // backupSessions is how many sessions go into one upload.
 const backupSessions = 100
 
-// BackupRoomKeys makes the next upload, nil when everything is in the backup. Of several copies of one session the best known goes there. Say with
-// MarkBackedUp that the server has it; until then the same keys are listed again. Errors: *BackupStateError backup_disabled, those of the key
-// agreement and of the store.
+// BackupRoomKeys makes the next upload, nil when everything is in the backup. Of several copies of one session the best known goes there; suspended
+// ones and those that are known only through a forwarder do not. Say with MarkBackedUp that the server has it; until then the same keys are listed
+// again. Errors: *BackupStateError backup_disabled, those of the key agreement and of the store.
 func (m *Machine) BackupRoomKeys(ctx context.Context) (*BackupRequest, error) {
 	m.turn.Lock()
 	defer m.leave()

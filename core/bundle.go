@@ -42,7 +42,8 @@ func (m *Machine) BundleDescriptor(event sender.DecryptedOlmEvent) (*keyfile.Bun
 // sender as their forwarder. Whether a bundle from that person is wanted (the one who invited us, about the time we joined) is for the host to
 // say before it downloads anything.
 //
-// Errors: *sender.RoomKeyError for an announcement that is refused, *keyfile.BundleError, and those of the store.
+// Errors: *sender.RoomKeyError for an announcement that is refused, *keyfile.BundleError, and those of the store. Of a bundle that is refused nothing is
+// kept; what was stored before an error of the store stays.
 func (m *Machine) ReceiveRoomKeyBundle(ctx context.Context, event sender.DecryptedOlmEvent, encrypted []byte) (*BundleResult, error) {
 	m.turn.Lock()
 	defer m.leave()
