@@ -54,6 +54,7 @@ func appendBundle(dst []byte, r *core.BundleResult) []byte {
 				return appendCoded(number(text(dst, "list", f.List), "position", int64(f.Position)), f.Err)
 			})
 		})
+		dst = number(dst, "moreFaults", int64(r.MoreFaults))
 		return appendFailures(dst, r.Failures)
 	})
 }

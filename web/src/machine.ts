@@ -451,7 +451,7 @@ export class OlmMachine {
    * holds.
    *
    * Errors: the codes of {@link receiveRoomKeys} for the announcement, `missing_sender_device_keys`, `forwarder_not_known`,
-   * `bad_bundle_descriptor`, `bundle_too_large`, `bad_bundle_hash`, `bad_bundle_json`.
+   * `bad_bundle_descriptor`, `bundle_too_large` (64 MiB, 100,000 entries), `bad_bundle_hash`, `bad_bundle_json`.
    */
   async receiveRoomKeyBundle(event: DecryptedOlmEvent, encryptedBundle: Uint8Array): Promise<RoomKeyBundleResult> {
     this.#open();

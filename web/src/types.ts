@@ -520,8 +520,13 @@ export interface RoomKeyBundleResult extends ImportCounts {
   readonly forwarder: SenderData;
   /** Notices of withheld keys that were in it. */
   readonly withheld: number;
-  /** What was passed over, with its place in `room_keys` or `withheld`: keys of other rooms (`foreign_room`), keys that cannot be read. */
+  /**
+   * What was passed over, with its place in `room_keys` or `withheld`: keys of other rooms (`foreign_room`), keys that cannot be read. The first
+   * 1,000.
+   */
   readonly faults: readonly (ImportFailure & { readonly list: "room_keys" | "withheld" })[];
+  /** How much more was passed over. */
+  readonly moreFaults: number;
   /** Keys that contradict what is kept; positions among those that were read. */
   readonly failures: readonly ImportFailure[];
 }

@@ -2,7 +2,7 @@
 // by the page that tells them and by idb.test.ts, which lists them.
 
 import { encodeFrame, FrameReader, type FrameItem } from "../src/frame.js";
-import { IdbHost, SCHEMA, type IdbEvent, type IdbHostOptions, type Schema } from "../src/idb/index.js";
+import { IdbHost, SCHEMA, schemaVersion, type IdbEvent, type IdbHostOptions, type Schema } from "../src/idb/index.js";
 
 export interface StoredRow {
   readonly key: readonly string[];
@@ -182,9 +182,11 @@ function watched(opened: IDBDatabase[]): IDBFactory {
   };
 }
 
+const NOW = schemaVersion(SCHEMA);
+
 function schema(...versions: number[]): Schema {
   return {
-    compatibleUpTo: Math.floor((versions.at(-1) ?? 200) / 100) * 100 + 99,
+    compatibleUpTo: Math.floor((versions.at(-1) ?? NOW) / 100) * 100 + 99,
     upgrades: [...SCHEMA.upgrades, ...versions.map((version) => ({
       version, reason: "A test needs it.", run: (database: IDBDatabase) => void database.createObjectStore(`added in ${version}`),
     }))],
@@ -197,9 +199,9 @@ const row = (name: string, expect = 0n, value = "v"): Op => ["users", [name], ex
 export const stories: Readonly<Record<string, (name: string) => Promise<void>>> = {
   "opening tells what it found": async (name) => {
     const first = await new Bridge().open(name);
-    same([first.version, first.created, first.generation.length], [200n, "created", 32], "first");
+    same([first.version, first.created, first.generation.length], [BigInt(NOW), "created", 32], "first");
     const second = await new Bridge().open(name, first.generation);
-    same([second.version, second.created, second.generation], [200n, "existing", first.generation], "second");
+    same([second.version, second.created, second.generation], [BigInt(NOW), "existing", first.generation], "second");
   },
 
   "F03: a strict batch is strict, others are relaxed, reads are neither": async (name) => {
@@ -372,7 +374,7 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     old.close();
     await pause(50);
     const { version } = await bridge.open(name);
-    same(version, 200n, "version");
+    same(version, BigInt(NOW), "version");
     // The attempt that was given up left no connection behind that would block others.
     await bridge.close();
     await done(indexedDB.deleteDatabase(name));
@@ -383,22 +385,22 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     let old: Bridge;
     old = new Bridge({ beforeClose: async () => { await old.commit([row("@flushed")]); flushed.push("flushed"); } });
     await old.open(name);
-    const next = new Bridge({ schema: schema(201), blockedTimeoutMs: 3000 });
-    same((await next.open(name)).version, 201n, "version");
+    const next = new Bridge({ schema: schema(NOW + 1), blockedTimeoutMs: 3000 });
+    same((await next.open(name)).version, BigInt(NOW + 1), "version");
     same([flushed, old.kinds()], [["flushed"], ["blocking"]], "events");
     same(await code(old.get("users", ["@flushed"])), "closed", "the old tab");
     same((await next.get("users", ["@flushed"]))[0]?.revision, 1n, "what was flushed");
     // A flush that hangs or throws does not keep the other tab waiting.
-    const hanging = new Bridge({ flushTimeoutMs: 30, schema: schema(201), beforeClose: () => new Promise(() => undefined) });
+    const hanging = new Bridge({ flushTimeoutMs: 30, schema: schema(NOW + 1), beforeClose: () => new Promise(() => undefined) });
     await hanging.open(name);
-    const throwing = new Bridge({ schema: schema(201), beforeClose: () => Promise.reject(new Error("no")) });
+    const throwing = new Bridge({ schema: schema(NOW + 1), beforeClose: () => Promise.reject(new Error("no")) });
     await throwing.open(name);
     await next.close();
-    same((await new Bridge({ schema: schema(201, 202), blockedTimeoutMs: 3000 }).open(name)).version, 202n, "version");
+    same((await new Bridge({ schema: schema(NOW + 1, NOW + 2), blockedTimeoutMs: 3000 }).open(name)).version, BigInt(NOW + 2), "version");
   },
 
   "F14: a schema that is too new is refused and untouched; one within our hundred is used": async (name) => {
-    await new Bridge({ schema: schema(201, 250) }).open(`${name} near`);
+    await new Bridge({ schema: schema(NOW + 1, 250) }).open(`${name} near`);
     const near = new Bridge();
     same((await near.open(`${name} near`)).version, 250n, "near");
     await near.commit([row("@a")]);
@@ -419,7 +421,7 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     await bridge.close();
     const before = await dump(name);
     for (let failing = 0; failing < 3; failing++) {
-      const broken: Schema = { compatibleUpTo: 299, upgrades: schema(201, 202, 203).upgrades.map((upgrade, i) => (i !== failing + 2 ? upgrade : {
+      const broken: Schema = { compatibleUpTo: 299, upgrades: schema(NOW + 1, NOW + 2, NOW + 3).upgrades.map((upgrade, i) => (i !== failing + SCHEMA.upgrades.length ? upgrade : {
         ...upgrade,
         run: (database, transaction) => {
           transaction.objectStore("users").clear();
@@ -428,10 +430,10 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
         },
       })) };
       same(await code(new Bridge({ schema: broken }).open(name)), "unavailable", `step ${failing}`);
-      same([await dump(name), await raw(name, (database) => database.version)], [before, 200], `after step ${failing}`);
+      same([await dump(name), await raw(name, (database) => database.version)], [before, NOW], `after step ${failing}`);
     }
-    const next = new Bridge({ schema: schema(201, 202, 203) });
-    same((await next.open(name)).version, 203n, "the next open");
+    const next = new Bridge({ schema: schema(NOW + 1, NOW + 2, NOW + 3) });
+    same((await next.open(name)).version, BigInt(NOW + 3), "the next open");
     same([(await next.get("users", ["@a"]))[0]?.value, await next.counters()], ["v", { n: 1n }], "data");
     // The very first schema, too: a failure leaves no database.
     const first: Schema = { compatibleUpTo: 299, upgrades: [{ version: 200, reason: "It fails.", run: () => { throw new Error("as told"); } }] };
