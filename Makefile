@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make demo, make arch, make size, make fuzz, make model, make bench, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make test-homeserver, make demo, make arch, make size, make fuzz, make model, make bench, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,7 +16,7 @@ COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/pol
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test demo arch size fuzz model bench clean wasm typescript test-build debian
+.PHONY: build test test-homeserver demo arch size fuzz model bench clean wasm typescript test-build debian
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -55,6 +55,19 @@ test-build: node_modules/.package-lock.json web/dist/wasm_exec.js
 	GOOS=js GOARCH=wasm go build -trimpath -tags doorkit -o web/build/doorkit.wasm ./web/test/doorkit
 	@mkdir -p web/build/gotests
 	for room in $(IN_CHROME); do GOOS=js GOARCH=wasm go test -c -o web/build/gotests/$${room//\//_}.wasm ./$$room; done
+
+# The package beside a real homeserver and a real matrix-js-sdk, in headless Chrome: a line for every story. dendrite is built the first time,
+# which takes some minutes. ACT=words plays the acts whose titles hold the words.
+test-homeserver: debian build test-build web/build/homeserver/dendrite
+	$(TSC) -p web/test/endtoend
+	node web/build/test/endtoend/run.js
+
+# With C, for its SQLite: the one in pure Go wedges when a client hangs up in the middle of a request.
+DENDRITE := github.com/element-hq/dendrite/cmd
+web/build/homeserver/dendrite: web/test/homeserver/go.mod web/test/homeserver/go.sum | debian
+	@mkdir -p web/build/homeserver
+	cd web/test/homeserver && CGO_ENABLED=1 go build -trimpath -buildvcs=false -o ../../build/homeserver/ $(DENDRITE)/dendrite $(DENDRITE)/generate-keys
+	@touch $@
 
 # Chromium for the tests, a C compiler for the race detector; only what is absent is installed.
 debian:
