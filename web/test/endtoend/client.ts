@@ -42,8 +42,8 @@ export interface EndToEndClient {
   askFor(userId: string): Promise<void>;
   /** Waits until an event is here, and its key or a word of why there is none; then says what it shows. */
   read(roomId: string, eventId: string): Promise<Shown>;
-  importKeys(exported: string): Promise<number>;
-  /** Restores the server-side backup with its private key, base64. */
+  importKeys(exported: string): Promise<void>;
+  /** Restores the server-side backup with its private key, base64; answers with how many keys there were. */
   restoreBackup(key: string): Promise<number>;
 }
 
@@ -70,6 +70,8 @@ export interface SendingClient extends EndToEndClient {
 
 /** What is asked of a client made of knownsender. */
 export interface JudgingClient extends EndToEndClient {
+  /** One turn of the sync loop. */
+  catchUp(): Promise<void>;
   /** As {@link read}, under a policy. */
   readUnder(requirement: TrustRequirement, roomId: string, eventId: string): Promise<Shown>;
   /** What is known of a room key's sender now. */
@@ -81,7 +83,6 @@ export interface JudgingClient extends EndToEndClient {
   waiting(): Promise<boolean>;
   /** While queries are held, none of the machine's requests leaves. */
   holdQueries(hold: boolean): Promise<void>;
-  retryNow(): Promise<void>;
 }
 
 /** Sets the client of a page: each bundle for pages calls it once. */

@@ -167,6 +167,10 @@ class KnownsenderClient implements JudgingClient {
 
   // The sync loop, a turn at a time.
 
+  catchUp(): Promise<void> {
+    return this.#sync();
+  }
+
   async #sync(patience = 0): Promise<void> {
     const since = this.#kept.since === "" ? "" : `&since=${encodeURIComponent(this.#kept.since)}`;
     const answer = (await this.#ask("GET", `/sync?timeout=${patience}${since}`)) as unknown as Sync;
@@ -366,15 +370,11 @@ class KnownsenderClient implements JudgingClient {
     return Promise.resolve();
   }
 
-  retryNow(): Promise<void> {
-    this.machine.retryNow();
-    return Promise.resolve();
-  }
-
   // Keys from elsewhere.
 
-  async importKeys(exported: string): Promise<number> {
-    return (await this.machine.importExportedRoomKeys(exported)).imported;
+  async importKeys(exported: string): Promise<void> {
+    const { failures } = await this.machine.importExportedRoomKeys(exported);
+    if (failures.length > 0) throw new Error(`A key was not imported: ${JSON.stringify(failures[0])}`);
   }
 
   async restoreBackup(key: string): Promise<number> {

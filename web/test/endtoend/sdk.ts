@@ -1,12 +1,12 @@
 // A client made of matrix-js-sdk and its Rust crypto: it sends, and as a witness it shows what that crypto says of the same events. Bundled for
 // pages. Where the SDK wants a person (comparing emojis), it is asked one layer below.
 
-import { ClientEvent, createClient, EventType, KnownMembership, MatrixEventEvent, Preset, SyncState, type MatrixClient, type MatrixEvent } from "matrix-js-sdk";
+import { ClientEvent, createClient, EventType, KnownMembership, Preset, SyncState, type MatrixClient, type MatrixEvent } from "matrix-js-sdk";
 import { AllDevicesIsolationMode, CryptoEvent, EventShieldColour, EventShieldReason, type CryptoApi } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { UIAuthCallback } from "matrix-js-sdk/lib/interactive-auth.js";
 import loglevel from "loglevel";
 import { OtherUserIdentity, UserId, type OlmMachine } from "@matrix-org/matrix-sdk-crypto-wasm";
-import { offer, until, type Login, type SeenIdentity, type SendingClient, type Shown } from "./client.js";
+import { offer, pause, until, type Login, type SeenIdentity, type SendingClient, type Shown } from "./client.js";
 
 /** What lies below CryptoApi. */
 interface Below {
@@ -178,8 +178,9 @@ class SdkClient implements SendingClient {
   /** An event fails to decrypt at once when its key is not here; then another attempt is waited for, but not for long. */
   async #decrypted(event: MatrixEvent): Promise<void> {
     await event.getDecryptionPromise();
-    for (const end = Date.now() + 3000; event.isDecryptionFailure() && Date.now() < end; ) {
-      await Promise.race([new Promise((resolve) => event.once(MatrixEventEvent.Decrypted, resolve)), new Promise((resolve) => setTimeout(resolve, 200))]);
+    for (const end = Date.now() + 3000; event.isDecryptionFailure() && Date.now() < end; await event.getDecryptionPromise()) {
+      if (event.decryptionFailureReason?.startsWith("MEGOLM_KEY_WITHHELD")) return;
+      await pause(100);
     }
   }
 
@@ -189,10 +190,8 @@ class SdkClient implements SendingClient {
     return this.#crypto.exportRoomKeysAsJson();
   }
 
-  async importKeys(exported: string): Promise<number> {
-    let imported = 0;
-    await this.#crypto.importRoomKeysAsJson(exported, { progressCallback: (progress) => progress.stage === "load_keys" && (imported = progress.successes) });
-    return imported;
+  importKeys(exported: string): Promise<void> {
+    return this.#crypto.importRoomKeysAsJson(exported);
   }
 
   async backUp(): Promise<string> {

@@ -134,7 +134,7 @@ export class World {
 
   /** What the pages printed last, for failures. */
   printed(): string[] {
-    return this.#seats.flatMap(({ login, printed }) => printed.slice(-15).map((line) => `${login.userId} ${login.deviceId}: ${line.slice(0, 400)}`));
+    return this.#seats.flatMap(({ login, printed }) => printed.filter((line) => !line.includes("[Perf]")).slice(-6).map((line) => `${login.userId} ${login.deviceId}: ${line.slice(0, 200)}`));
   }
 }
 

@@ -1,7 +1,7 @@
 //go:build tools
 
 // Package homeserver is no program of ours: it names what the end-to-end stories need of dendrite, in a module of its own, so that nothing of
-// it comes near the module's own dependencies. "server.ts" builds and starts it.
+// it comes near the module's own dependencies. "dendrite.ts" starts it.
 package homeserver
 
 import (
