@@ -49,6 +49,7 @@ const replaced = [];
 
 /** A copy of parts of a module, which the build takes instead and finds under `as`. Returns how to change a file of it. */
 function copied(name, as, ...parts) {
+  execFileSync("go", ["mod", "download", name]); // until it is, no folder of it is named
   const folder = execFileSync("go", ["list", "-m", "-f", "{{.Dir}}", name], { encoding: "utf8" }).trim();
   const copy = join(dirname(output), as);
   rmSync(copy, { recursive: true, force: true });
