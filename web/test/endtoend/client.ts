@@ -26,10 +26,18 @@ export interface SeenIdentity {
   readonly changed: boolean;
 }
 
+/** How a client is opened. */
+export interface ClientOptions {
+  /** Whether it follows the device lists of the people it shares rooms with, as clients do. */
+  readonly follow: boolean;
+  /** Where the Olm account of a client made of knownsender lies: beside it, in libolm, or in the machine. */
+  readonly olm: "libolm" | "knownsender";
+}
+
 /** What every client can do. */
 export interface EndToEndClient {
   /** Logs in and makes itself known; over the same storage it goes on where it was. */
-  open(login: Login, options: { follow: boolean }): Promise<void>;
+  open(login: Login, options: ClientOptions): Promise<void>;
   close(): Promise<void>;
   join(roomId: string): Promise<void>;
   /** Makes an identity of its own, and signs its own device. */

@@ -1,9 +1,10 @@
-// A client made of knownsender as it is, libolm for the Olm channels, and fetch for everything else: it syncs by hand, decrypts to-device messages,
-// hands room keys and device lists to the machine, and shows what the machine says. Its Olm account outlives the page in localStorage. Loaded by
-// pages as it is compiled; the package comes from where it was built, libolm from a script of the page.
+// A client made of knownsender, and fetch for everything else: it syncs by hand, hands to the machine what the sync says, and shows what the machine
+// says. Its Olm account lies in the machine, or is libolm's beside it: then the client decrypts to-device messages and hands room keys over, and the
+// account outlives the page in localStorage. Loaded by pages as it is compiled; the package comes from where it was built, libolm from a script of
+// the page.
 
 import type { DecryptedOlmEvent, JsonObject, JsonValue, OlmMachine, RoomKeyReceipt, SenderDataType, TrustRequirement } from "../../src/index.js";
-import { offer, until, type JudgingClient, type Login, type SeenIdentity, type Shown } from "./client.js";
+import { offer, until, type ClientOptions, type JudgingClient, type Login, type SeenIdentity, type Shown } from "./client.js";
 
 type Package = typeof import("../../src/index.js");
 type Libolm = typeof import("@matrix-org/olm");
@@ -17,6 +18,8 @@ interface Event extends JsonObject {
 /** As much of a sync answer as is looked at. */
 interface Sync {
   readonly next_batch: string;
+  readonly device_one_time_keys_count?: { readonly [algorithm: string]: number };
+  readonly device_unused_fallback_key_types?: readonly string[];
   readonly to_device?: { readonly events?: readonly Event[] };
   readonly device_lists?: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
   readonly rooms?: { readonly join?: { readonly [roomId: string]: { readonly timeline?: { readonly events?: readonly Event[] }; readonly state?: { readonly events?: readonly Event[] } } } };
@@ -29,6 +32,8 @@ interface Kept {
   since: string;
   events: Record<string, Event>;
 }
+
+type IdentityKeys = OlmMachine["identityKeys"];
 
 const megolm = "m.megolm.v1.aes-sha2";
 const olmAlgorithm = "m.olm.v1.curve25519-aes-sha2";
@@ -51,7 +56,7 @@ class KnownsenderClient implements JudgingClient {
   #login: Login | undefined;
   #account: InstanceType<Libolm["Account"]> | undefined;
   #kept: Kept = { account: "", sessions: {}, since: "", events: {} };
-  #follow = true;
+  #options: ClientOptions = { follow: true, olm: "libolm" };
   #held: Promise<void> | undefined;
   #letGo: () => void = () => undefined;
   readonly #receipts = new Map<string, RoomKeyReceipt>();
@@ -98,32 +103,34 @@ class KnownsenderClient implements JudgingClient {
 
   // Beginning and end.
 
-  async open(login: Login, { follow }: { follow: boolean }): Promise<void> {
+  async open(login: Login, options: ClientOptions): Promise<void> {
     this.#login = login;
-    this.#follow = follow;
+    this.#options = options;
     await this.#olm.init({ locateFile: () => "/olm/olm.wasm" });
-    const account = new this.#olm.Account();
-    this.#account = account;
     const kept = localStorage.getItem(this.#place);
-    if (kept === null) {
-      account.create();
-    } else {
-      this.#kept = JSON.parse(kept) as Kept;
-      account.unpickle(pickleKey, this.#kept.account);
+    if (kept !== null) this.#kept = JSON.parse(kept) as Kept;
+    if (options.olm === "libolm") {
+      this.#account = new this.#olm.Account();
+      if (kept === null) this.#account.create();
+      else this.#account.unpickle(pickleKey, this.#kept.account);
     }
     this.#ks = (await import("/dist/index.js" as string)) as Package;
     const { userId, deviceId, baseUrl, accessToken } = login;
-    const identityKeys = JSON.parse(account.identity_keys()) as { ed25519: string; curve25519: string };
     this.#machine = await this.#ks.OlmMachine.open({
-      userId, deviceId, identityKeys, store: { name: `knownsender ${userId} ${deviceId}` },
+      userId, deviceId, store: { name: `knownsender ${userId} ${deviceId}` },
+      ...(this.#account === undefined ? {} : { identityKeys: JSON.parse(this.#account.identity_keys()) as IdentityKeys }),
       http: {
         fetch: async ({ path, ...init }) => {
-          await this.#held;
+          if (path.endsWith("/keys/query")) await this.#held;
           return fetch(baseUrl + path, { ...init, headers: { ...init.headers, authorization: `Bearer ${accessToken}` } });
         },
       },
     });
-    if (kept === null) await this.#uploadKeys(identityKeys);
+    if (this.#account !== undefined && kept === null) await this.#uploadKeys();
+    if (this.#account === undefined) await until("the server has our keys", async () => {
+      const { device_keys: devices } = (await this.#ask("POST", "/keys/query", { device_keys: { [userId]: [deviceId] } })) as { device_keys?: Record<string, Record<string, JsonObject>> };
+      return devices?.[userId]?.[deviceId];
+    });
   }
 
   get #place(): string {
@@ -131,26 +138,27 @@ class KnownsenderClient implements JudgingClient {
   }
 
   #keep(): void {
-    this.#kept.account = this.#olmAccount.pickle(pickleKey);
+    if (this.#account !== undefined) this.#kept.account = this.#account.pickle(pickleKey);
     localStorage.setItem(this.#place, JSON.stringify(this.#kept));
   }
 
-  async #uploadKeys(keys: { ed25519: string; curve25519: string }): Promise<void> {
+  async #uploadKeys(): Promise<void> {
     const { userId, deviceId } = this.#me;
     const account = this.#olmAccount;
     const sign = (object: JsonObject): JsonObject => ({ ...object, signatures: { [userId]: { [`ed25519:${deviceId}`]: account.sign(canonical(object)) } } });
     account.generate_one_time_keys(50);
     const oneTime = (JSON.parse(account.one_time_keys()) as { curve25519: Record<string, string> }).curve25519;
     await this.#ask("POST", "/keys/upload", {
-      device_keys: sign(this.#deviceKeys(keys)),
+      device_keys: sign(this.#deviceKeys()),
       one_time_keys: Object.fromEntries(Object.entries(oneTime).map(([id, key]) => [`signed_curve25519:${id}`, sign({ key })])),
     });
     account.mark_keys_as_published();
     this.#keep();
   }
 
-  #deviceKeys(keys: { ed25519: string; curve25519: string }): JsonObject {
+  #deviceKeys(): JsonObject {
     const { userId, deviceId } = this.#me;
+    const keys = this.machine.identityKeys;
     return { user_id: userId, device_id: deviceId, algorithms: [olmAlgorithm, megolm], keys: { [`curve25519:${deviceId}`]: keys.curve25519, [`ed25519:${deviceId}`]: keys.ed25519 } };
   }
 
@@ -174,8 +182,42 @@ class KnownsenderClient implements JudgingClient {
   async #sync(patience = 0): Promise<void> {
     const since = this.#kept.since === "" ? "" : `&since=${encodeURIComponent(this.#kept.since)}`;
     const answer = (await this.#ask("GET", `/sync?timeout=${patience}${since}`)) as unknown as Sync;
-    const { changed = [], left = [] } = answer.device_lists ?? {};
-    await this.machine.receiveDeviceLists({ changed, left });
+    const receipts = await (this.#account === undefined ? this.#handOver(answer) : this.#decryptAndHandOver(answer));
+    for (const receipt of receipts) {
+      if (!receipt.accepted) throw new Error(`A room key was refused: ${JSON.stringify(receipt.refusal)}`);
+      this.#receipts.set(receipt.sessionId, receipt);
+    }
+    for (const [roomId, { timeline, state }] of Object.entries(answer.rooms?.join ?? {})) {
+      const members: string[] = [];
+      for (const event of [...(state?.events ?? []), ...(timeline?.events ?? [])]) {
+        if (event.type === "m.room.encrypted") this.#kept.events[`${roomId} ${String(event["event_id"])}`] = event;
+        if (event.type === "m.room.member" && event.content["membership"] === "join") members.push(String(event["state_key"]));
+      }
+      if (this.#options.follow) await this.machine.updateTrackedUsers(members);
+    }
+    this.#kept.since = answer.next_batch;
+    this.#keep();
+  }
+
+  /** To a machine with an account of its own: everything as it is. */
+  async #handOver(answer: Sync): Promise<RoomKeyReceipt[]> {
+    const { device_one_time_keys_count: oneTimeKeyCounts, device_unused_fallback_key_types: unusedFallbackKeys } = answer;
+    const { events } = await this.machine.receiveSyncChanges({
+      toDeviceEvents: answer.to_device?.events ?? [],
+      deviceLists: answer.device_lists ?? {},
+      ...(oneTimeKeyCounts === undefined ? {} : { oneTimeKeyCounts }),
+      ...(unusedFallbackKeys === undefined ? {} : { unusedFallbackKeys }),
+    });
+    return events.flatMap((event) => {
+      if (event.type === "room_key") return [event.receipt];
+      if ("refusal" in event) throw new Error(`A to-device event was refused: ${JSON.stringify(event.refusal)}`);
+      return [];
+    });
+  }
+
+  /** To a machine without one: room keys as libolm decrypts them. */
+  async #decryptAndHandOver(answer: Sync): Promise<readonly RoomKeyReceipt[]> {
+    await this.machine.receiveDeviceLists(answer.device_lists ?? {});
     const keys: DecryptedOlmEvent[] = [];
     const withheld: Event[] = [];
     for (const event of answer.to_device?.events ?? []) {
@@ -186,21 +228,8 @@ class KnownsenderClient implements JudgingClient {
     }
     const { receipts, stored } = this.machine.receiveRoomKeys(keys);
     await stored;
-    for (const receipt of receipts) {
-      if (!receipt.accepted) throw new Error(`A room key was refused: ${JSON.stringify(receipt.refusal)}`);
-      this.#receipts.set(receipt.sessionId, receipt);
-    }
     for (const refusal of await this.machine.receiveRoomKeysWithheld(withheld)) if (refusal !== null) throw new Error(`A withheld notice was refused: ${refusal.code}`);
-    for (const [roomId, { timeline, state }] of Object.entries(answer.rooms?.join ?? {})) {
-      const members: string[] = [];
-      for (const event of [...(state?.events ?? []), ...(timeline?.events ?? [])]) {
-        if (event.type === "m.room.encrypted") this.#kept.events[`${roomId} ${String(event["event_id"])}`] = event;
-        if (event.type === "m.room.member" && event.content["membership"] === "join") members.push(String(event["state_key"]));
-      }
-      if (this.#follow) await this.machine.updateTrackedUsers(members);
-    }
-    this.#kept.since = answer.next_batch;
-    this.#keep();
+    return receipts;
   }
 
   #decryptOlm({ sender, content }: Event): DecryptedOlmEvent | undefined {
@@ -251,8 +280,7 @@ class KnownsenderClient implements JudgingClient {
       self_signing_key: signed(master, object("self_signing", selfSigning.public)),
       user_signing_key: signed(master, object("user_signing", userSigning.public)),
     });
-    const device = this.#deviceKeys(JSON.parse(this.#olmAccount.identity_keys()) as { ed25519: string; curve25519: string });
-    await this.#ask("POST", "/keys/signatures/upload", { [userId]: { [deviceId]: signed(selfSigning, device) } });
+    await this.#ask("POST", "/keys/signatures/upload", { [userId]: { [deviceId]: signed(selfSigning, this.#deviceKeys()) } });
     this.#userSigning = userSigning.key;
     await this.askFor(userId);
     await this.machine.trustOwnIdentity(master.public);

@@ -1,5 +1,6 @@
-// make test-homeserver: plays every act, prints a line for every story, and closes with how many passed and failed. A story that fails ends its act.
-// ACT=words plays the acts whose titles hold the words.
+// make test-homeserver: plays every act, with libolm beside knownsender and then with knownsender's own Olm, prints a line for every story, and closes
+// with how many passed and failed. A story that fails ends its act. ACT=words plays the acts whose titles hold the words, OLM=libolm or
+// OLM=knownsender one of the two.
 
 import { acts, type Line } from "./stories.js";
 import { World } from "./world.js";
@@ -21,9 +22,10 @@ const line: Line = async (title, story) => {
 const world = await World.begin();
 console.log(`== dendrite at ${world.dendrite.baseUrl}, Chrome ${world.browser.version()} (${((Date.now() - begun) / 1000).toFixed(1)} s)`);
 try {
-  for (const act of chosen) {
+  for (const [olm, act] of (["libolm", "knownsender"] as const).filter((olm) => olm.includes(process.env["OLM"] ?? "")).flatMap((olm) => chosen.map((act) => [olm, act] as const))) {
     const start = Date.now();
-    console.log(`== ${act.title}`);
+    world.olm = olm;
+    console.log(`== ${act.title} (Bob's Olm: ${olm})`);
     let at = "before its first story";
     try {
       await act.run(world, (title, story) => line((at = title), story));

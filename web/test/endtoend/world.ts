@@ -7,18 +7,13 @@ import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { Dendrite, type Login } from "../homeserver/dendrite.js";
 import { serve, top, type TestServer } from "../server.js";
-import type { EndToEndClient, JudgingClient, SendingClient } from "./client.js";
+import type { ClientOptions, EndToEndClient, JudgingClient, SendingClient } from "./client.js";
 
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const patience = 60_000;
 
 /** What a client is made of, and the script that has it. */
 const scripts = { "matrix-js-sdk": "/build/endtoend/sdk.js", knownsender: "/build/test/endtoend/knownsender.js" } as const;
-
-export interface Options {
-  /** Whether it follows the device lists of the people it shares rooms with, as clients do. The default is yes. */
-  follow?: boolean;
-}
 
 /** A client, and the page it is in. */
 export class Seat<C extends EndToEndClient> {
@@ -33,7 +28,7 @@ export class Seat<C extends EndToEndClient> {
     readonly script: string,
     readonly context: BrowserContext,
     readonly origin: string,
-    readonly options: Options,
+    readonly options: ClientOptions,
   ) {
     const call = (method: string) => (...args: unknown[]) => this.#call(method, args);
     this.client = new Proxy({}, { get: (_, method) => (method === "then" ? undefined : call(String(method))) }) as C;
@@ -68,7 +63,7 @@ export class Seat<C extends EndToEndClient> {
     await page.goto(`${this.origin}/page`);
     await page.addScriptTag({ url: "/olm/olm.js" });
     await page.evaluate(async (script) => void (await import(script)), this.script);
-    await this.client.open(this.login, { follow: this.options.follow !== false });
+    await this.client.open(this.login, this.options);
     return this;
   }
 
@@ -82,6 +77,8 @@ export class Seat<C extends EndToEndClient> {
 export class World {
   readonly #seats: Seat<EndToEndClient>[] = [];
   #people = 0;
+  /** Where clients made of knownsender have their Olm accounts. */
+  olm: ClientOptions["olm"] = "libolm";
 
   private constructor(
     readonly dendrite: Dendrite,
@@ -115,12 +112,12 @@ export class World {
   }
 
   /** A client of knownsender. */
-  knownsender(login: Login, options: Options = {}): Promise<Seat<JudgingClient>> {
+  knownsender(login: Login, options: Partial<ClientOptions> = {}): Promise<Seat<JudgingClient>> {
     return this.#seat<JudgingClient>(login, scripts.knownsender, options);
   }
 
-  async #seat<C extends EndToEndClient>(login: Login, script: string, options: Options): Promise<Seat<C>> {
-    const seat = new Seat<C>(login, script, await this.browser.newContext(), this.server.origin, options);
+  async #seat<C extends EndToEndClient>(login: Login, script: string, options: Partial<ClientOptions>): Promise<Seat<C>> {
+    const seat = new Seat<C>(login, script, await this.browser.newContext(), this.server.origin, { follow: true, olm: this.olm, ...options });
     this.#seats.push(seat as Seat<EndToEndClient>);
     return seat.open();
   }
