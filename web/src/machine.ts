@@ -119,10 +119,11 @@ interface Answers {
 /**
  * Tells who sent every room key, keeps that with the key, and decides what may be shown.
  *
- * The machine is told: room keys as the client's Olm decrypted them, the device lists of `/sync`, room events. It asks `/keys/query` through the
- * client's own fetch (`http.fetch`), or the client sends what {@link outgoingRequests} lists; it makes no other requests. Every failure is a {@link KnownSenderError} with a stable `code`. Beside the codes named at each method,
- * any may fail with `closed` after {@link close}, and with {@link EngineStoppedError} when the program under it has ended; those that write
- * may fail with the store's codes: `quota`, `blocked`, `unavailable`, `aborted`, `store_lost`, `too_large`.
+ * The machine is told: room keys as the client's Olm decrypted them, or the raw to-device events where the account is here; the device lists of
+ * `/sync`; room events. It sends `/keys/query`, and `/keys/upload` for its own account, through the client's own fetch (`http.fetch`), or the client
+ * sends what {@link outgoingRequests} lists; it makes no other requests. Every failure is a {@link KnownSenderError} with a stable `code`. Beside the
+ * codes named at each method, any may fail with `closed` after {@link close}, and with {@link EngineStoppedError} when the program under it has ended;
+ * those that write may fail with the store's codes: `quota`, `blocked`, `unavailable`, `aborted`, `store_lost`, `too_large`.
  */
 export class OlmMachine {
   /** Our own user id. */
@@ -474,8 +475,8 @@ export class OlmMachine {
 
   /**
    * Lists the requests to send, for a client that gave no `http.fetch`: `/keys/query` for the senders of room keys that wait and for followed
-   * users whose device lists are outdated, and, where the Olm account is here, `/keys/upload` with the keys the server is yet to have. Send each and give the answer to {@link markRequestAsSent}; until then it stays on the list, so
-   * one that was lost is met again. Ask after every sync.
+   * users whose device lists are outdated, and, where the Olm account is here, `/keys/upload` with the keys the server is yet to have. Send each
+   * and give the answer to {@link markRequestAsSent}; until then it stays on the list, so one that was lost is met again. Ask after every sync.
    */
   outgoingRequests(): OutgoingRequest[] {
     this.#open();

@@ -180,8 +180,9 @@ describe("a history bundle", () => {
       }, { own: me.own, before, after, master: mine.master.public, item, bytes: [...bytes], event: one.event(bob.userId, "$1", "hello") as never, room, id: one.sessionId, withheldId: notice.session_id, requirements });
       assert.deepEqual(got.descriptor, { roomId: room, url: "mxc://test/bundle" });
       const forwarder = { type: "SenderVerified", userId: alice.userId, deviceId: "ALICE", masterKey: master };
-      const { faults, ...counted } = got.result;
+      const { faults, moreFaults, ...counted } = got.result;
       assert.deepEqual(counted, { imported: 2, unchanged: 0, better: 0, failed: 0, roomId: room, forwarder, withheld: 1, failures: [] });
+      assert.equal(moreFaults, 0);
       assert.deepEqual(faults.map(({ list, position, code }) => [list, position, code]), [["room_keys", 1, "foreign_room"], ["room_keys", 2, "bad_session_key"], ["withheld", 1, "foreign_room"], ["withheld", 2, "missing_member"]]);
       assert.deepEqual([got.again.imported, got.again.unchanged, got.again.withheld], [0, 2, 0]);
       assert.deepEqual(got.shown, shownAsForwarded);

@@ -38,6 +38,14 @@ declare const backup: { readonly version: string; readonly auth_data: { readonly
 declare const recoveryKey: string;
 declare function get(path: string): Promise<string>;
 declare function put(path: string, body: string): Promise<void>;
+declare const authenticatedFetch: import("knownsender").HostFetch;
+declare const raw: {
+  readonly to_device: { readonly events: readonly import("knownsender").JsonObject[] };
+  readonly device_one_time_keys_count: Readonly<Record<string, number>>;
+  readonly device_unused_fallback_key_types: readonly string[];
+  readonly device_lists: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
+};
+declare function handle(payload: object, sender: import("knownsender").SenderData): void;
 `;
 
 describe("the README", () => {

@@ -115,6 +115,7 @@ class KnownsenderClient implements JudgingClient {
       else this.#account.unpickle(pickleKey, this.#kept.account);
     }
     this.#ks = (await import("/dist/index.js" as string)) as Package;
+    if (options.olm === "knownsender") await this.#ks.initAsync({ wasmURL: "/dist/knownsender-olm.wasm" });
     const { userId, deviceId, baseUrl, accessToken } = login;
     this.#machine = await this.#ks.OlmMachine.open({
       userId, deviceId, store: { name: `knownsender ${userId} ${deviceId}` },
