@@ -280,7 +280,7 @@ func (m *Machine) notBackedUp(ctx context.Context) (chosen, marked []*sender.Cop
 			}
 			all := slices.DeleteFunc(in.all(), func(c *sender.Copy) bool { return c.Suspended || c.Forwarder != nil })
 			if len(all) > 0 {
-				chosen, marked = append(chosen, backedUpAs(all)), append(marked, all...)
+				chosen, marked = append(chosen, oneForAll(all)), append(marked, all...)
 			}
 		}
 		if len(rows) < backupSessions {
@@ -291,9 +291,9 @@ func (m *Machine) notBackedUp(ctx context.Context) (chosen, marked []*sender.Cop
 	return chosen, marked, nil
 }
 
-// backedUpAs is what stands for a session in the backup, which has room for one: the best known copy, with the earliest ratchet there is that leads
-// to it. Of claimed copies that is one of the best source, and of those the earliest: who invents a ratchet can begin it where he likes.
-func backedUpAs(all []*sender.Copy) *sender.Copy {
+// oneForAll is the copy that stands for a session where there is room for one, in the backup and in bundles: of its copies, best first, the first,
+// with the earliest ratchet there is that leads to it. Of claimed copies that is one of the best source, and of those the earliest: who invents a ratchet can begin it where he likes.
+func oneForAll(all []*sender.Copy) *sender.Copy {
 	best := all[0] // direct before claimed
 	if best.Provenance == sender.Claimed {
 		best = slices.MaxFunc(all, func(a, b *sender.Copy) int {

@@ -176,13 +176,15 @@ func (in *session) all() []*sender.Copy {
 			all = append(all, there.copy)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *sender.Copy) int {
-		if a.Provenance != b.Provenance {
-			return cmp.Compare(a.Provenance, b.Provenance)
-		}
-		return b.Current.Compare(a.Current)
-	})
+	sortBestFirst(all)
 	return all
+}
+
+// sortBestFirst puts copies of one session in order: direct before claimed, then by what is known of the sender.
+func sortBestFirst(copies []*sender.Copy) {
+	slices.SortStableFunc(copies, func(a, b *sender.Copy) int {
+		return cmp.Or(cmp.Compare(a.Provenance, b.Provenance), b.Current.Compare(a.Current))
+	})
 }
 
 // discard marks a copy for deletion and leaves a tombstone in its place.

@@ -44,6 +44,7 @@ func (p *program) registerImports(door *jsbridge.Door) {
 
 	door.Sync("roomKeyBundleDescriptor", p.openedNow(3, p.roomKeyBundleDescriptor))
 	door.Async("receiveRoomKeyBundle", p.opened(4, p.receiveRoomKeyBundle))
+	door.Async("buildRoomKeyBundle", p.opened(1, p.buildRoomKeyBundle))
 }
 
 // decryptKeyFile takes the text of a key-export file and the passphrase, and answers with its content. No machine is needed.
@@ -313,6 +314,15 @@ func (p *program) receiveRoomKeyBundle(ctx context.Context, args [][]byte) ([]by
 		return nil, err
 	}
 	return appendBundle(nil, result), nil
+}
+
+// buildRoomKeyBundle takes the room and answers with the content of a bundle, or with nothing.
+func (p *program) buildRoomKeyBundle(ctx context.Context, args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	return p.machine.BuildRoomKeyBundle(ctx, room)
 }
 
 // olmEvent is the event in three arguments.

@@ -314,3 +314,30 @@ func TestMalformedNotices(t *testing.T) {
 		}
 	}
 }
+
+// T49: what would be too large to be taken is not made either.
+func TestBundleWriterHasAnEnd(t *testing.T) {
+	kit := testkit.New(t.Name())
+	phone := kit.User("@alice:example.org").Device("PHONE")
+	e, err := keyfile.ParseEntry(testkit.JSON(phone.ExportEntry(string(room), kit.Outbound(), 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w keyfile.BundleWriter
+	if w.Content() != nil {
+		t.Error("there is a bundle of nothing")
+	}
+	c := e.Copy(0)
+	for n := range keyfile.MaxBundleEntries {
+		if err := w.Withhold(c); err != nil {
+			t.Fatalf("notice %d: %v", n, err)
+		}
+	}
+	if all, err := readBundle(w.Content()); err != nil || len(all.Withheld) != keyfile.MaxBundleEntries {
+		t.Errorf("the largest: %v", err)
+	}
+	var refused *keyfile.BundleError
+	if err := w.Share(c); !errors.As(err, &refused) || refused.Code != keyfile.CodeBundleTooLarge {
+		t.Errorf("one more: %v", err)
+	}
+}

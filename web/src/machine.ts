@@ -4,6 +4,7 @@
  * errors keep their codes. Each machine has a program of its own, with memory of its own; closing the machine ends it.
  */
 
+import { encryptAttachment } from "./attachment.js";
 import { DecryptionError } from "./decryption.js";
 import { Engine } from "./engine.js";
 import { EngineStoppedError, KnownSenderError } from "./errors.js";
@@ -33,6 +34,7 @@ import type {
   LaneCounts,
   OutgoingRequest,
   Refusal,
+  RoomKeyBundle,
   RoomKeyBundleDescriptor,
   RoomKeyBundleResult,
   RoomKeyCounts,
@@ -457,6 +459,26 @@ export class OlmMachine {
   async receiveRoomKeyBundle(event: DecryptedOlmEvent, encryptedBundle: Uint8Array): Promise<RoomKeyBundleResult> {
     this.#open();
     return parse<RoomKeyBundleResult>(await this.#engine.callText("receiveRoomKeyBundle", [...roomKeyArguments(event), encryptedBundle]));
+  }
+
+  /**
+   * Makes a history bundle of a room, for somebody whom we invite (MSC4268): the keys whose senders meant them to be shared, and of the others a notice
+   * that they are not; null when there is nothing. Suspended keys stay out, and those that somebody handed over who has another identity now than
+   * the one we verified. Upload `encryptedBundle` and send its announcement through Olm, with our `sender_device_keys`, to the devices of
+   * that person that are cross-signed.
+   *
+   * Errors: `bad_room_id`, `bundle_too_large`, `webcrypto_unsupported`.
+   */
+  async buildRoomKeyBundle(roomId: string): Promise<RoomKeyBundle | null> {
+    this.#open();
+    const content = await this.#engine.call("buildRoomKeyBundle", [roomId]);
+    if (content.length === 0) return null;
+    try {
+      const { data, file } = await encryptAttachment(content);
+      return { encryptedBundle: data, file };
+    } finally {
+      content.fill(0);
+    }
   }
 
   // People: devices, identities, verification.

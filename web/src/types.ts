@@ -513,6 +513,25 @@ export interface RoomKeyBundleDescriptor {
   readonly url: string;
 }
 
+/** `EncryptedFile` of the client-server API, "Sending encrypted attachments". It is secret: the key of the file is in it. */
+export interface EncryptedFile {
+  readonly v: "v2";
+  /** `mxc://` */
+  readonly url: string;
+  /** A JSON Web Key. */
+  readonly key: { readonly kty: "oct"; readonly alg: "A256CTR"; readonly ext: true; readonly key_ops: readonly string[]; readonly k: string };
+  readonly iv: string;
+  readonly hashes: { readonly sha256: string };
+}
+
+/** A history bundle to be uploaded and announced. */
+export interface RoomKeyBundle {
+  /** The file to upload. */
+  readonly encryptedBundle: Uint8Array<ArrayBuffer>;
+  /** For the content of the `m.room_key_bundle` that announces it, `{ room_id, file: { ...file, url } }`. */
+  readonly file: Omit<EncryptedFile, "url">;
+}
+
 /** What became of a history bundle. */
 export interface RoomKeyBundleResult extends ImportCounts {
   readonly roomId: string;

@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { useChrome, type TestPage } from "./harness.js";
-import { withNet } from "./lanekit.js";
+import { longTasks, withGauges, type Standstill } from "./gaugekit.js";
+import { useChrome } from "./harness.js";
 import { BackupVault, Outbound, Person, type Json } from "./people.js";
 
 const chrome = useChrome();
@@ -15,84 +15,15 @@ function lot(count: number): { [name: string]: Json }[] {
   return Array.from({ length: count }, (_, i) => new Outbound(`!room${i % 50}:test`).exported(alice));
 }
 
-interface Standstill {
-  readonly longest: number;
-  readonly tasks: readonly number[];
-  readonly took: number;
-  /** How often the work let the page have a turn. */
-  readonly turns: number;
-}
-
-interface Gauges {
-  /** The longest time in which nothing else could run, in milliseconds, and the browser's own word on it. */
-  standstill<R>(work: () => Promise<R>): Promise<Standstill & { result: R }>;
-  /** The memory of the program that was started last, in bytes. */
-  memory(): number;
-}
-
-declare global {
-  var gauges: Gauges;
-}
-
-/** Puts `gauges` into a page, before a machine is opened there. */
-function withGauges<R>(story: (page: TestPage) => Promise<R>): Promise<R> {
-  return withNet(chrome, async (page) => {
-    await page.inPage(() => {
-      let turns = 0;
-      const Channel = MessageChannel;
-      globalThis.MessageChannel = class extends Channel {
-        constructor() {
-          super();
-          turns++;
-        }
-      };
-      const standstill: Gauges["standstill"] = async (work) => {
-        const channel = new Channel();
-        const tasks: number[] = [];
-        const observer = new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration)));
-        observer.observe({ type: "longtask" });
-        let last = performance.now();
-        let longest = 0;
-        channel.port1.onmessage = () => {
-          const now = performance.now();
-          longest = Math.max(longest, now - last);
-          last = now;
-          channel.port2.postMessage(0);
-        };
-        channel.port2.postMessage(0);
-        turns = 0;
-        const began = performance.now();
-        const result = await work();
-        const took = performance.now() - began;
-        const taken = turns;
-        await net.pause(50);
-        channel.port1.close();
-        observer.disconnect();
-        return { result, longest, tasks, took, turns: taken };
-      };
-      let memory: WebAssembly.Memory | undefined;
-      const instantiate = WebAssembly.instantiate as (...args: unknown[]) => Promise<unknown>;
-      WebAssembly.instantiate = (async (...args: unknown[]) => {
-        const instance = await instantiate(...args);
-        memory = (instance as WebAssembly.Instance).exports["mem"] as WebAssembly.Memory;
-        return instance;
-      }) as never;
-      globalThis.gauges = { standstill, memory: () => memory?.buffer.byteLength ?? 0 };
-    }, undefined);
-    return story(page);
-  });
-}
-
 function words({ longest, tasks, took, turns }: Standstill, count: number): string {
-  const long = tasks.length === 0 ? "no task above 50 ms" : `tasks above 50 ms: ${tasks.map((ms) => ms.toFixed(0)).join(", ")}`;
-  return `${((took * 1000) / count).toFixed(0)} us a key, longest standstill ${longest.toFixed(0)} ms (to be below 50), ${long}, ${turns} turns`;
+  return `${((took * 1000) / count).toFixed(0)} us a key, longest standstill ${longest.toFixed(0)} ms (to be below 50), ${longTasks(tasks)}, ${turns} turns`;
 }
 
 test("F27: 10,000 room keys in, in again, and out, and none of it stops the page", async (t) => {
   const count = 10_000;
   const keys = lot(count);
   const vault = new BackupVault();
-  await withGauges(async ({ inPage }) => {
+  await withGauges(chrome, async ({ inPage }) => {
     const got = await inPage(async ({ own, text, publicKey, count }) => {
       const machine = await kit.ks.OlmMachine.open({ ...own, store: { name: "many" } });
       const ends: Record<string, Standstill> = {};
@@ -128,7 +59,7 @@ test("F27: 5,000 room keys of a backup come back, and the page goes on", async (
   const count = 5000;
   const vault = new BackupVault();
   const answer = JSON.stringify(vault.answer(lot(count)));
-  await withGauges(async ({ inPage }) => {
+  await withGauges(chrome, async ({ inPage }) => {
     const got = await inPage(async ({ own, answer, base64 }) => {
       const ends: Record<string, Standstill> = {};
       const imported: number[] = [];
@@ -158,7 +89,7 @@ test("F27: the program's memory does not grow with the file", async (t) => {
   const texts = [5_000, 20_000, 50_000].map((count) => JSON.stringify(keys.slice(0, count)));
   const used: number[] = [];
   for (const text of texts) {
-    used.push(await withGauges(({ inPage }) => inPage(async ({ own, text }) => {
+    used.push(await withGauges(chrome, ({ inPage }) => inPage(async ({ own, text }) => {
       const machine = await kit.ks.OlmMachine.open({ ...own, store: { name: "file" } });
       const { imported } = await machine.importExportedRoomKeys(text);
       if (imported % 5000 !== 0 || imported === 0) throw new Error(`${imported} imported`);

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import type { JsonObject } from "../src/types.js";
 import { top, useChrome, type TestPage } from "./harness.js";
 import { recorded, recordedFile, withKit } from "./machinekit.js";
-import { BackupVault, keysQueryAnswer, Outbound, Person, type Json } from "./people.js";
+import { BackupVault, keysQueryAnswer, olmPayload, Outbound, Person, type Json } from "./people.js";
 
 type Peer = typeof import("@matrix-org/matrix-sdk-crypto-wasm");
 
@@ -183,6 +183,38 @@ describe("with matrix-sdk-crypto-wasm", () => {
       }, { own: me.own, ...made, recoveryKey: vault.recoveryKey });
       assert.deepEqual([got.first, got.second, got.nothing], [[5, 0], [5, 0], null]);
       assert.deepEqual(comparable(got.text), comparable(made.text));
+    });
+  });
+
+  test("scenario 111: a history bundle of ours is decrypted by the peer; what its sender said may be shared is in it, and another client of ours takes it", async () => {
+    const [shared, kept] = [new Outbound(room), new Outbound(room)];
+    const bundled = [shared, kept].map((session) => ({ ...session.exported(alice), "m.shared_history": session === shared }));
+    const announcing = olmPayload(alice, me, "m.room_key_bundle", {});
+    await withPeer(async ({ inPage }) => {
+      const got = await inPage(async ({ alice, bundled, announcing, answer, own, senderKey, event, room }) => {
+        const { OlmMachine } = kit.ks;
+        const hers = await OlmMachine.open({ ...alice, store: { memory: true } });
+        const nothing = await hers.buildRoomKeyBundle(room);
+        await hers.importExportedRoomKeys(bundled);
+        const bundle = await hers.buildRoomKeyBundle(room);
+        const bad = (await kit.failure(() => hers.buildRoomKeyBundle("room"))).code;
+        await hers.close();
+        if (bundle === null) throw new Error("there is no bundle");
+        const file = { ...bundle.file, url: "mxc://test/bundle" };
+        const content = new TextDecoder().decode(peer.Attachment.decrypt(new peer.EncryptedAttachment(bundle.encryptedBundle, JSON.stringify(file))));
+
+        const mine = await OlmMachine.open({ ...own, store: { memory: true } });
+        await mine.receiveKeysQueryResponse(answer);
+        const item = { sender: alice.userId, senderKey, payload: JSON.stringify({ ...announcing, content: { room_id: room, file } }) };
+        const result = await mine.receiveRoomKeyBundle(item, bundle.encryptedBundle);
+        const body = kit.body(await mine.decryptRoomEvent(event, room));
+        await mine.close();
+        return { nothing, bad, content, result: [result.imported, result.withheld, result.faults.length], body };
+      }, { alice: alice.own, bundled, announcing, answer: keysQueryAnswer([alice]), own: me.own, senderKey: alice.curve25519, event: shared.event(alice.userId, "$1", "before you came") as never, room });
+      assert.deepEqual([got.nothing, got.bad, got.result, got.body], [null, "bad_room_id", [1, 1, 0], "before you came"]);
+      const { room_keys: keys, withheld } = JSON.parse(got.content) as { room_keys: Key[]; withheld: Key[] };
+      assert.deepEqual(keys, [bundled[0]]);
+      assert.deepEqual(withheld.map(({ code, session_id }) => [code, session_id]), [["m.history_not_shared", kept.sessionId]]);
     });
   });
 

@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { longTasks, withGauges } from "./gaugekit.js";
 import { useChrome } from "./harness.js";
-import { withNet } from "./lanekit.js";
 import { keysQueryAnswer, Outbound, Person } from "./people.js";
 
 const chrome = useChrome();
@@ -14,33 +14,10 @@ const alice = new Person("@alice:test", "ALICE", "yes");
 
 test(`${count} copies of one sender: asked about in vain, becoming known, and none of it stops the page`, async (t) => {
   const items = Array.from({ length: count }, (_, i) => new Outbound(`!room${i % 50}:test`).item(alice, me, { embed: false }));
-  await withNet(chrome, async ({ inPage }) => {
+  await withGauges(chrome, async ({ inPage }) => {
     await inPage(async (own) => {
       const client = await net.open(kit.ks, own, "many");
-      /** The longest time in which nothing else could run, in milliseconds, and the browser's own word on it. */
-      const standstill = async <R>(work: () => Promise<R>): Promise<{ result: R; longest: number; tasks: number[]; took: number }> => {
-        const channel = new MessageChannel();
-        const tasks: number[] = [];
-        const observer = new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration)));
-        observer.observe({ type: "longtask" });
-        let last = performance.now();
-        let longest = 0;
-        channel.port1.onmessage = () => {
-          const now = performance.now();
-          longest = Math.max(longest, now - last);
-          last = now;
-          channel.port2.postMessage(0);
-        };
-        channel.port2.postMessage(0);
-        const began = performance.now();
-        const result = await work();
-        const took = performance.now() - began;
-        await net.pause(50);
-        channel.port1.close();
-        observer.disconnect();
-        return { result, longest, tasks, took };
-      };
-      Object.assign(globalThis, { client, standstill });
+      Object.assign(globalThis, { client });
     }, me.own);
     const part = 500;
     for (let at = 0; at < count; at += part) {
@@ -50,8 +27,7 @@ test(`${count} copies of one sender: asked about in vain, becoming known, and no
       }, items.slice(at, at + part));
     }
     const got = await inPage(async ({ answer, count }) => {
-      type Standstill = (work: () => Promise<void>) => Promise<{ longest: number; tasks: number[]; took: number }>;
-      const { client, standstill } = globalThis as unknown as { client: import("./homeserver.js").Client; standstill: Standstill };
+      const { client } = globalThis as unknown as { client: import("./homeserver.js").Client };
       const { machine, server, updates } = client;
       await net.until("nothing is under way", () => machine.laneCounts().slow === 0, 60_000);
       const rows = async (): Promise<number> => {
@@ -65,7 +41,7 @@ test(`${count} copies of one sender: asked about in vain, becoming known, and no
       };
       // All are made due, and asked about in vain: the passes write a new time for each.
       const asked = server.requestsFor("@alice:test");
-      const vain = await standstill(async () => {
+      const vain = await gauges.standstill(async () => {
         machine.retryNow();
         await net.until("asked", () => server.requestsFor("@alice:test") > asked);
         for (let quiet = 0; quiet < 20; quiet++) {
@@ -77,7 +53,7 @@ test(`${count} copies of one sender: asked about in vain, becoming known, and no
       const requests = server.requestsFor("@alice:test") - asked;
       const waiting = await rows();
       server.know(answer);
-      const known = await standstill(async () => {
+      const known = await gauges.standstill(async () => {
         machine.retryNow();
         await net.until("all are known", () => updates.length >= count, 60_000);
       });
@@ -85,9 +61,8 @@ test(`${count} copies of one sender: asked about in vain, becoming known, and no
       await machine.close();
       return { vain, known, requests, waiting, left, told: updates.length };
     }, { answer: keysQueryAnswer([alice]), count });
-    const tasks = (tasks: number[]): string => (tasks.length === 0 ? "no task above 50 ms" : `tasks above 50 ms: ${tasks.map((ms) => ms.toFixed(0)).join(", ")}`);
-    t.diagnostic(`becoming known: ${(got.known.took * 1000 / count).toFixed(0)} us a copy (to be below 100), longest standstill ${got.known.longest.toFixed(0)} ms, ${tasks(got.known.tasks)} (none wanted)`);
-    t.diagnostic(`asked about in vain: longest standstill ${got.vain.longest.toFixed(0)} ms, ${tasks(got.vain.tasks)}; ${got.requests} requests`);
+    t.diagnostic(`becoming known: ${(got.known.took * 1000 / count).toFixed(0)} us a copy (to be below 100), longest standstill ${got.known.longest.toFixed(0)} ms, ${longTasks(got.known.tasks)} (none wanted)`);
+    t.diagnostic(`asked about in vain: longest standstill ${got.vain.longest.toFixed(0)} ms, ${longTasks(got.vain.tasks)}; ${got.requests} requests`);
     assert.deepEqual([got.waiting, got.left, got.told], [count, 0, count]);
     assert.ok(got.requests <= 3, `${got.requests} requests for one sender`);
     assert.ok(got.known.took / count < 5, `${got.known.took} ms`);

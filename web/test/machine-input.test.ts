@@ -237,7 +237,7 @@ describe("people", () => {
       }, me.own);
       for (const end of got.ends) assert.match(end, /^KnownSenderError [a-z0-9_]+$/);
       assert.deepEqual(got.ends.map((end) => end.split(" ")[1]).slice(4, 10), ["unknown_request", "bad_user_id", "bad_request", "bad_user_id", "bad_user_id", got.ends[9]?.split(" ")[1]]);
-      assert.deepEqual(got.notices, ["bad_withheld", "bad_json", "bad_withheld"]);
+      assert.deepEqual(got.notices, ["bad_withheld", "bad_json", "withheld_no_session"]);
       assert.equal(got.requirement, "Untrusted", "a policy that does not exist changes nothing");
     });
   });
