@@ -72,6 +72,7 @@ type OlmAccount interface {
 	markUploaded(ctx context.Context, id string, response []byte) error
 	dispatchUpload()
 	uploadDue() int64
+	heard(ctx context.Context) error
 }
 
 // ownAccount is our account as the machine holds it.
@@ -79,8 +80,8 @@ type ownAccount struct {
 	*record.Account
 	machine   *Machine
 	rev       uint64
-	queue     queue // of those who change it or the channels
-	uploads   []keysUpload
+	queue     queue         // of those who change it or the channels
+	upload    *keysUpload   // made, and not answered yet
 	uploading bool          // by ourselves
 	schedule  lane.Schedule // of uploads in vain
 }
@@ -143,11 +144,11 @@ func (m *Machine) Own() trust.Own {
 	return m.trust.Own()
 }
 
-// reread takes over the account as another tab has left it.
-func (a *ownAccount) reread(ctx context.Context) error {
+// refresh takes over the account as it lies in the store, where another tab has changed it.
+func (a *ownAccount) refresh(ctx context.Context) error {
 	m := a.machine
 	rows, err := m.store.Get(ctx, store.Meta, []store.Key{record.AccountKey()})
-	if err != nil {
+	if err != nil || rows[0].Rev == a.rev {
 		return err
 	}
 	own := m.trust.Own()
@@ -159,25 +160,43 @@ func (a *ownAccount) reread(ctx context.Context) error {
 	return nil
 }
 
-// change carries one change of the account through. It is computed anew when another tab has changed it meanwhile; nil is no change.
-func (a *ownAccount) change(ctx context.Context, change func(record.Account) *record.Account) error {
+// heard takes over what another tab made of the account, and uploads what it made if that falls to this one.
+func (a *ownAccount) heard(ctx context.Context) error {
+	a.queue.enter()
+	defer a.queue.leave()
+	if err := a.refresh(ctx); err != nil {
+		return err
+	}
+	a.dispatchUpload()
+	return nil
+}
+
+// carry carries a change through, in one batch: of the account, nil for none, of rows beside it, and of what lies on the shelf. compute is given the
+// account as the store has it, and is asked again when another tab has changed one of these rows meanwhile. Errors: those of compute and of the store.
+func (a *ownAccount) carry(ctx context.Context, compute func() (next *record.Account, beside []store.Op, err error)) error {
 	a.queue.enter()
 	defer a.queue.leave()
 	for clashes := 0; ; clashes++ {
-		next := change(*a.Account)
-		if next == nil {
-			return nil
-		}
-		op := a.op(next)
-		err := a.machine.store.Commit(ctx, store.Batch{Ops: []store.Op{op}, Strict: true})
-		if err == nil {
-			a.Account, a.rev = next, a.rev+1
-			return nil
-		}
-		if _, lost := clash(err); !lost || clashes == maxClashes {
+		if err := a.refresh(ctx); err != nil {
 			return err
 		}
-		if err := a.reread(ctx); err != nil {
+		rev := a.rev
+		next, ops, err := compute()
+		if err != nil {
+			return err
+		}
+		if next != nil {
+			ops = append(ops, a.op(next))
+		}
+		err = a.machine.writeWith(ctx, ops)
+		if err == nil {
+			if next != nil {
+				a.Account, a.rev = next, rev+1
+				a.machine.tellPeers(PeerNews{Account: true})
+			}
+			return nil
+		}
+		if conflict, ok := clash(err); !ok || clashes == maxClashes || !conflict.Names(ops) {
 			return err
 		}
 	}
@@ -195,11 +214,6 @@ type KeysUpload struct {
 	Body []byte // JSON
 }
 
-// carries says whether an upload is of these keys.
-func (u *keysUpload) carries(fresh []olm.OneTimeKey, device bool) bool {
-	return u.device == device && slices.Equal(u.keys, fresh)
-}
-
 // KeysUpload is what the server is yet to have of this device: its keys, one-time keys, a fallback key. nil when it has everything. Until the answer
 // is brought to MarkKeysUploaded it is the same request. A machine with a Fetcher uploads by itself. Error: *AccountError no_account.
 func (m *Machine) KeysUpload() (*KeysUpload, error) {
@@ -211,22 +225,19 @@ func (m *Machine) KeysUpload() (*KeysUpload, error) {
 	return m.account.nextUpload(), nil
 }
 
+// nextUpload is the upload that waits for its answer, or a new one. There is never a second beside it: a key that the server has given away already
+// must not come to it again.
 func (a *ownAccount) nextUpload() *KeysUpload {
 	fresh := a.Unpublished()
+	if u := a.upload; u != nil && !(u.device && a.Shared) && !slices.ContainsFunc(u.keys, func(key olm.OneTimeKey) bool { return !slices.Contains(fresh, key) }) {
+		return &u.KeysUpload
+	}
+	a.upload = nil // another tab has done it
 	if a.Shared && len(fresh) == 0 {
 		return nil
 	}
-	if last := len(a.uploads) - 1; last >= 0 && a.uploads[last].carries(fresh, !a.Shared) {
-		return &a.uploads[last].KeysUpload // it was lost, or is not answered yet
-	}
-	upload := keysUpload{keys: fresh, device: !a.Shared}
-	upload.ID = rand.Text()
-	upload.Body = a.uploadBody(fresh, upload.device)
-	a.uploads = append(a.uploads, upload)
-	if len(a.uploads) > maxUploads {
-		a.uploads = slices.Delete(a.uploads, 0, 1)
-	}
-	return &upload.KeysUpload
+	a.upload = &keysUpload{KeysUpload: KeysUpload{ID: rand.Text(), Body: a.uploadBody(fresh, !a.Shared)}, keys: fresh, device: !a.Shared}
+	return &a.upload.KeysUpload
 }
 
 // dispatchUpload uploads what the server is yet to have, if this tab asks the server at all and nothing is under way.
@@ -235,16 +246,15 @@ func (a *ownAccount) dispatchUpload() {
 	if m.closed || a.uploading || l.fetcher == nil || l.follows || l.paused || m.now() < l.quiet || !a.schedule.Due(m.now()) {
 		return
 	}
-	upload := a.nextUpload()
-	if upload == nil {
+	if a.nextUpload() == nil {
 		return
 	}
 	a.uploading = true
-	l.spawn(func() { a.sendUpload(upload) })
+	l.spawn(a.sendUpload)
 }
 
 // sendUpload is one upload from beginning to end. In vain it is tried again by the retry lane, later each time.
-func (a *ownAccount) sendUpload(upload *KeysUpload) {
+func (a *ownAccount) sendUpload() {
 	m := a.machine
 	m.turn.Lock()
 	defer m.leave()
@@ -260,11 +270,13 @@ func (a *ownAccount) sendUpload(upload *KeysUpload) {
 	}()
 	ctx, cancel := within(context.Background(), budget)
 	defer cancel()
-	var answer []byte
-	var err error
-	m.turn.give(func() { answer, err = m.lanes.fetcher.KeysUpload(ctx, upload.Body) })
-	if err == nil {
-		err = a.markUploaded(context.Background(), upload.ID, answer)
+	err := a.refresh(ctx)
+	if upload := a.nextUpload(); err == nil && upload != nil {
+		var answer []byte
+		m.turn.give(func() { answer, err = m.lanes.fetcher.KeysUpload(ctx, upload.Body) })
+		if err == nil {
+			err = a.markUploaded(context.Background(), upload.ID, answer)
+		}
 	}
 	m.lanes.heed(err, m.now())
 	failed = err != nil
@@ -278,9 +290,7 @@ func (a *ownAccount) uploadDue() int64 {
 	return a.machine.now() + lane.MaxDelay.Milliseconds()
 }
 
-func (a *ownAccount) isUpload(id string) bool {
-	return slices.ContainsFunc(a.uploads, func(u keysUpload) bool { return u.ID == id })
-}
+func (a *ownAccount) isUpload(id string) bool { return a.upload != nil && a.upload.ID == id }
 
 func (m *Machine) hasAccount() error {
 	switch {
@@ -304,25 +314,24 @@ func (m *Machine) MarkKeysUploaded(ctx context.Context, id string, response []by
 }
 
 func (a *ownAccount) markUploaded(ctx context.Context, id string, response []byte) error {
-	at := slices.IndexFunc(a.uploads, func(u keysUpload) bool { return u.ID == id })
-	if at < 0 {
+	if !a.isUpload(id) {
 		return &RequestError{ID: id}
 	}
 	count, err := parseUploadAnswer(response)
 	if err != nil {
 		return err
 	}
-	done := a.uploads[at]
-	err = a.change(ctx, func(next record.Account) *record.Account {
+	done := *a.upload
+	err = a.carry(ctx, func() (*record.Account, []store.Op, error) {
+		next := *a.Account
 		next.Account = next.MarkPublished(done.keys)
 		next.Shared = next.Shared || done.device
-		return &next
+		return a.filled(&next, count, false), nil, nil
 	})
-	if err != nil {
-		return err
+	if err == nil && a.isUpload(id) {
+		a.upload = nil
 	}
-	a.uploads = slices.DeleteFunc(a.uploads, func(u keysUpload) bool { return u.ID == id })
-	return a.fillUp(ctx, count, false)
+	return err
 }
 
 func parseUploadAnswer(raw []byte) (count int, err error) {
@@ -345,29 +354,28 @@ func parseUploadAnswer(raw []byte) (count int, err error) {
 	return int(number), nil
 }
 
-// fillUp makes the one-time keys that the server is short of when it has count, those that are made and not uploaded included, and a fallback key
-// where the server has no unused one.
-func (a *ownAccount) fillUp(ctx context.Context, count int, noFallback bool) error {
-	return a.change(ctx, func(with record.Account) *record.Account {
-		next := with.Account
-		ready, fallback := 0, false
-		for _, key := range next.Unpublished() {
-			if fallback = fallback || key.Fallback; !key.Fallback {
-				ready++
-			}
+// fallbackAge is how long a fallback key is kept in use at least, in milliseconds: seven days, as matrix-sdk-crypto has it. A server says that it was
+// used for as long as it has not got another, and messages for it are under way; the one before the last is forgotten.
+const fallbackAge = 7 * 24 * 3600 * 1000
+
+// filled is with, and the one-time keys that the server is short of when it has count, those that are made and not uploaded included; and a new fallback
+// key where the server says that the present one was used, and it is old enough.
+func (a *ownAccount) filled(with *record.Account, count int, fallbackUsed bool) *record.Account {
+	for _, key := range with.Unpublished() {
+		if key.Fallback {
+			fallbackUsed = false
+		} else {
+			count++
 		}
-		if missing := oneTimeKeys - count - ready; missing > 0 {
-			next = next.GenerateOneTimeKeys(missing)
-		}
-		if noFallback && !fallback {
-			next = next.GenerateFallbackKey()
-		}
-		if next == with.Account {
-			return nil
-		}
-		with.Account = next
-		return &with
-	})
+	}
+	next, now := *with, a.machine.now()
+	if count < oneTimeKeys {
+		next.Account = next.GenerateOneTimeKeys(oneTimeKeys - count)
+	}
+	if fallbackUsed && now-next.FallbackAt >= fallbackAge {
+		next.Account, next.FallbackAt = next.GenerateFallbackKey(), now
+	}
+	return &next
 }
 
 // deviceKeys is this device's keys object, signed by itself (specification, "Device keys").

@@ -21,6 +21,7 @@ type PeerNews struct {
 	Users    []ids.UserID     // whose rows were written
 	Asked    []ids.UserID     // who wait for a tab that runs the lanes
 	Answered []ids.UserID     // whose request has come to its end
+	Account  bool             // our Olm account was written
 }
 
 // MeetPeers says that there are other tabs over the same store: from now on they are told.
@@ -32,7 +33,7 @@ func (m *Machine) MeetPeers() {
 
 // tellPeers tells other tabs, if there are any and if there is anything to tell.
 func (m *Machine) tellPeers(news PeerNews) {
-	if m.company && len(news.Copies)+len(news.Users)+len(news.Asked)+len(news.Answered) > 0 {
+	if m.company && (news.Account || len(news.Copies)+len(news.Users)+len(news.Asked)+len(news.Answered) > 0) {
 		m.untold = append(m.untold, func(l Listener) { l.PeersTold(news) })
 	}
 }
@@ -63,6 +64,9 @@ func (m *Machine) HearPeers(ctx context.Context, news PeerNews) error {
 	}
 	m.lanes.questions.AnsweredElsewhere(news.Answered)
 	m.dispatch()
+	if news.Account && m.account != nil {
+		return m.account.heard(ctx)
+	}
 	return nil
 }
 

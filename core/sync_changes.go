@@ -17,10 +17,10 @@ import (
 //	1  every to-device event is read; what is not encrypted goes to the host as it came, and no plain event is ever a room key (T17)
 //	2  Olm messages are opened one after the other, over the channels as they lie in the store; nothing is changed by one that does not open
 //	3  the payloads go through the gate and the finder, the signatures of all of them checked in one go
-//	4  Olm state and room keys are written in one batch: when the call returns, the sync token may move (decision 16)
+//	4  Olm state, new one-time keys and room keys are written in one batch: when the call returns, the sync token may move (decision 16)
 //
-// Should another tab have used the same channels meanwhile, 2 is done again on what it wrote. A message that it has opened is then a replay for the
-// state, and what it brought is kept once.
+// Should another tab have used the same channels or the account meanwhile, 2 and 3 are done again on what it wrote. A message that it has opened is then a
+// replay for the state, and what it brought is kept once.
 
 // olmAlgorithm is the algorithm of Olm messages.
 const olmAlgorithm = "m.olm.v1.curve25519-aes-sha2"
@@ -128,7 +128,12 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 	if err := m.hasAccount(); err != nil {
 		return nil, err
 	}
-	a := m.account.(*ownAccount)
+	// These first: should they fail nothing has been opened yet, and they may be said again.
+	if len(in.Changed)+len(in.Left) > 0 {
+		if err := m.receiveDeviceLists(ctx, in.Changed, in.Left); err != nil {
+			return nil, err
+		}
+	}
 	result := &SyncResult{Events: make([]ToDeviceEvent, len(in.ToDevice)), Reception: &Reception{}}
 	var sealed []sealedEvent
 	for i, raw := range in.ToDevice {
@@ -136,24 +141,13 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 			sealed = append(sealed, *message)
 		}
 	}
-	if err := a.receiveSealed(ctx, sealed, result); err != nil {
+	a := m.account.(*ownAccount)
+	err := a.carry(ctx, func() (*record.Account, []store.Op, error) { return a.receive(ctx, sealed, &in, result) })
+	if err != nil {
+		m.lanes.leave(result.Reception)
 		return nil, err
 	}
-	if len(in.Changed)+len(in.Left) > 0 {
-		if err := m.receiveDeviceLists(ctx, in.Changed, in.Left); err != nil {
-			return nil, err
-		}
-	}
-	if in.OneTimeKeyCount >= 0 || in.FallbackUsed {
-		count := in.OneTimeKeyCount
-		if count < 0 {
-			count = oneTimeKeys
-		}
-		if err := a.fillUp(ctx, count, in.FallbackUsed); err != nil {
-			return nil, err
-		}
-		a.dispatchUpload()
-	}
+	a.dispatchUpload()
 	return result, nil
 }
 
@@ -234,147 +228,153 @@ func (m *Machine) readToDevice(raw []byte, at int, into *ToDeviceEvent) *sealedE
 	return s
 }
 
-// receiveSealed takes Olm messages through the steps 2 to 4.
-func (a *ownAccount) receiveSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) error {
-	m := a.machine
-	if len(sealed) == 0 {
-		return m.write(ctx) // there may be notices
-	}
-	a.queue.enter()
-	defer a.queue.leave()
-	for clashes := 0; ; clashes++ {
-		opened, err := a.openSealed(ctx, sealed, result)
-		if err != nil {
-			return err
-		}
-		if clashes == 0 {
-			if err := m.receivePayloads(ctx, sealed, result); err != nil {
-				return err
-			}
-		}
-		err = m.writeWith(ctx, opened.ops)
+// receive is the steps 2 and 3, and what is to be written in step 4.
+func (a *ownAccount) receive(ctx context.Context, sealed []sealedEvent, in *SyncChanges, result *SyncResult) (*record.Account, []store.Op, error) {
+	next := *a.Account
+	var ops []store.Op
+	if len(sealed) > 0 {
+		account, channels, fresh, err := a.openSealed(ctx, sealed, result)
 		if err == nil {
-			if opened.account != nil {
-				a.Account, a.rev = opened.account, a.rev+1
-			}
-			return nil
+			err = a.machine.receivePayloads(ctx, fresh, result)
 		}
-		if conflict, ok := clash(err); !ok || clashes == maxClashes || !conflict.Names(opened.ops) {
-			return err
+		if err != nil {
+			return nil, nil, err
 		}
-		if err := a.reread(ctx); err != nil {
-			return err
-		}
+		next.Account, ops = account, channels
 	}
+	if in.OneTimeKeyCount >= 0 || in.FallbackUsed {
+		count := in.OneTimeKeyCount
+		if count < 0 {
+			count = oneTimeKeys
+		}
+		next = *a.filled(&next, count, in.FallbackUsed)
+	}
+	if next.Account == a.Account.Account {
+		return nil, ops, nil
+	}
+	return &next, ops, nil
 }
 
-// openedSync is what opening the messages of a sync changes of the Olm state.
-type openedSync struct {
-	ops     []store.Op
-	account *record.Account // nil: unchanged
-}
-
-// openSealed is step 2. It changes nothing but what result says of the events.
-func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) (*openedSync, error) {
-	channels, revs, order, err := a.machine.readChannels(ctx, sealed)
+// openSealed is step 2. It returns the account and the rows of the channels as they come after it, and those of the events that nobody has opened before;
+// nothing is changed but what result says of the events.
+func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) (account *olm.Account, ops []store.Op, fresh []*ToDeviceEvent, err error) {
+	with, err := a.machine.readChannels(ctx, sealed)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	before := a.Account.Account
-	account := before
-	changed := map[keys.Curve25519]bool{}
+	account = a.Account.Account
 	for i := range sealed {
-		s := &sealed[i]
-		with := channels[s.key]
-		decrypted, err := with.Decrypt(account, s.message)
+		s, into := &sealed[i], &result.Events[sealed[i].at]
+		channels := with[s.key]
+		decrypted, err := channels.Decrypt(account, s.message)
 		if err != nil {
 			if !s.opened { // else another tab has opened it since: what it brought is here already
-				result.Events[s.at] = ToDeviceEvent{Kind: ToDeviceRefused, Err: err}
+				*into = ToDeviceEvent{Kind: ToDeviceRefused, Err: err}
 			}
 			continue
 		}
-		with.Channels, account = decrypted.Channels, decrypted.Account
-		changed[s.key] = true
+		channels.Channels.Channels, account, channels.changed = decrypted.Channels, decrypted.Account, true
 		if !s.opened {
 			s.opened = true
-			result.Events[s.at] = ToDeviceEvent{Kind: ToDeviceDecrypted, Event: sender.DecryptedOlmEvent{
+			*into = ToDeviceEvent{Kind: ToDeviceDecrypted, Event: sender.DecryptedOlmEvent{
 				Sender: s.sender, SenderKey: s.key.String(), Payload: decrypted.Plaintext,
 			}}
+			fresh = append(fresh, into)
 		}
 	}
-	opened := &openedSync{}
-	for _, key := range order {
-		if changed[key] {
-			row := record.ChannelsRow(channels[key])
-			opened.ops = append(opened.ops, store.Op{Table: row.Table, Key: row.Key, Expect: revs[key], Value: row.Value})
+	for i := range sealed {
+		if channels := with[sealed[i].key]; channels.changed {
+			channels.changed = false // it is one row, whoever sent how much
+			row := record.ChannelsRow(&channels.Channels)
+			ops = append(ops, store.Op{Table: row.Table, Key: row.Key, Expect: channels.rev, Value: row.Value})
 		}
 	}
-	if account != before {
-		next := *a.Account
-		next.Account = account
-		opened.account = &next
-		opened.ops = append(opened.ops, a.op(&next))
-	}
-	return opened, nil
+	return account, ops, fresh, nil
+}
+
+// openChannels are the channels with a device while messages are opened.
+type openChannels struct {
+	record.Channels
+	rev     uint64
+	changed bool
 }
 
 // readChannels reads the channels with everybody who sent something. Damaged ones count as none, once a copy of them lies in quarantine: whoever is
-// at the other end begins new ones.
-func (m *Machine) readChannels(ctx context.Context, sealed []sealedEvent) (map[keys.Curve25519]*record.Channels, map[keys.Curve25519]uint64, []keys.Curve25519, error) {
-	channels, revs := map[keys.Curve25519]*record.Channels{}, map[keys.Curve25519]uint64{}
-	var order []keys.Curve25519
+// at the other end begins new ones. Those that only a newer version can read stay untouched, and are an error.
+func (m *Machine) readChannels(ctx context.Context, sealed []sealedEvent) (map[keys.Curve25519]*openChannels, error) {
+	with := map[keys.Curve25519]*openChannels{}
+	var order []*openChannels
 	var wanted []store.Key
 	for i := range sealed {
-		if key := sealed[i].key; channels[key] == nil {
-			channels[key] = &record.Channels{Channels: olm.NewChannels(key)}
-			order, wanted = append(order, key), append(wanted, record.ChannelsKey(key))
+		if key := sealed[i].key; with[key] == nil {
+			with[key] = &openChannels{Channels: record.Channels{Channels: olm.NewChannels(key)}}
+			order, wanted = append(order, with[key]), append(wanted, record.ChannelsKey(key))
 		}
 	}
 	rows, err := m.store.Get(ctx, store.Channels, wanted)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	for i := range rows {
 		if rows[i].Rev == 0 {
 			continue
 		}
-		revs[order[i]] = rows[i].Rev
+		order[i].rev = rows[i].Rev
 		stored, err := record.DecodeChannels(rows[i])
-		if err != nil {
+		switch {
+		case err == nil:
+			order[i].Channels = *stored
+		case err.(*record.Error).Code == record.CodeUnknownFormat:
+			return nil, err
+		default:
 			m.quarantine(store.Channels, &rows[i], err)
-			continue
 		}
-		channels[order[i]] = stored
 	}
-	return channels, revs, order, nil
+	return with, nil
 }
 
-// receivePayloads is step 3.
-func (m *Machine) receivePayloads(ctx context.Context, sealed []sealedEvent, result *SyncResult) error {
-	now := m.now()
-	arrivals := make([]*arrival, 0, len(sealed))
-	var checks checkList
-	for i := range sealed {
-		if !sealed[i].opened {
-			continue
-		}
-		a := &arrival{into: &result.Events[sealed[i].at]}
-		if err := a.prepare(m); err != nil {
-			a.into.Kind, a.into.Err = ToDeviceRefused, err
-			continue
-		}
-		a.checks = checks.add(a.list())
-		arrivals = append(arrivals, a)
-	}
+// receivePayloads is step 3, for those events. When something is learned of people while signatures are checked, what was found before may not hold any
+// more, and is found again; the second time here, without a wait.
+func (m *Machine) receivePayloads(ctx context.Context, events []*ToDeviceEvent, result *SyncResult) error {
+	arrivals, checks := m.prepareArrivals(events)
+	known := m.trust.Changes()
 	held, err := checks.verify(ctx, m.verifier)
 	if err != nil {
 		return err
 	}
+	if m.closed {
+		return errClosed()
+	}
+	if m.trust.Changes() != known {
+		arrivals, checks = m.prepareArrivals(events)
+		if held, err = checks.verify(ctx, keys.Go{}); err != nil {
+			return err
+		}
+	}
+	now := m.now()
 	for _, a := range arrivals {
 		m.arrive(a, held, now, result.Reception)
 	}
 	m.rememberRecent(result.Reception, now)
 	return nil
+}
+
+// prepareArrivals takes payloads as far as it goes without checking signatures.
+func (m *Machine) prepareArrivals(events []*ToDeviceEvent) ([]*arrival, *checkList) {
+	arrivals, checks := make([]*arrival, 0, len(events)), &checkList{}
+	for _, event := range events {
+		if event.Kind != ToDeviceDecrypted {
+			continue // refused by the time before
+		}
+		a := &arrival{into: event}
+		if err := a.prepare(m); err != nil {
+			event.Kind, event.Err = ToDeviceRefused, err
+			continue
+		}
+		a.checks = checks.add(a.list())
+		arrivals = append(arrivals, a)
+	}
+	return arrivals, checks
 }
 
 // arrival is a decrypted payload on its way.

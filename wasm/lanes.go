@@ -165,7 +165,7 @@ func (p *program) meetPeers([][]byte) ([]byte, error) {
 	return []byte("{}"), nil
 }
 
-// The JSON that tabs tell each other: {"copies": [room, session, sender key, provenance, room, ...], "users", "asked", "answered": [user, ...]}.
+// The JSON that tabs tell each other: {"copies": [room, session, sender key, provenance, room, ...], "users", "asked", "answered": [user, ...], "account": bool}.
 
 func appendPeerNews(dst []byte, news *core.PeerNews) []byte {
 	users := func(dst []byte, member string, users []ids.UserID) []byte {
@@ -176,7 +176,8 @@ func appendPeerNews(dst []byte, news *core.PeerNews) []byte {
 			key := &news.Copies[i/4]
 			return signedjson.AppendString(dst, [...]string{string(key.RoomID), key.SessionID.String(), key.SenderKey.String(), key.Provenance.String()}[i%4])
 		})
-		return users(users(users(dst, "users", news.Users), "asked", news.Asked), "answered", news.Answered)
+		dst = users(users(users(dst, "users", news.Users), "asked", news.Asked), "answered", news.Answered)
+		return signedjson.AppendBool(name(dst, "account"), news.Account)
 	})
 }
 
@@ -216,6 +217,7 @@ func parsePeerNews(raw []byte) (core.PeerNews, error) {
 			*into = append(*into, user)
 		}
 	}
+	news.Account, _ = told.Bool("account") // a tab of an older version does not say
 	parts, err := told.Strings("copies")
 	if err != nil {
 		return news, err

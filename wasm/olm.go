@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"knownsender/core"
+	"knownsender/core/ids"
 	"knownsender/jsbridge"
 )
 
@@ -27,11 +28,9 @@ func (p *program) receiveSyncChanges(ctx context.Context, args [][]byte) ([]byte
 	if len(args) < 4 {
 		return nil, jsbridge.Arguments(args, 4)
 	}
-	if len(args[0]) > 0 {
-		count, err := strconv.Atoi(string(args[0]))
-		if err != nil || count < 0 {
-			return nil, &jsbridge.Error{Code: "bad_request", Message: "The count of one-time keys is no number.", Got: string(args[0])}
-		}
+	// What a server says must not keep its room keys from being received, again and again: a count that is none was not told, and users who are none
+	// are passed over.
+	if count, err := strconv.Atoi(string(args[0])); err == nil {
 		in.OneTimeKeyCount = count
 	}
 	in.FallbackUsed = string(args[1]) == "true"
@@ -43,12 +42,14 @@ func (p *program) receiveSyncChanges(ctx context.Context, args [][]byte) ([]byte
 		}
 		counts[i] = count
 	}
-	var err error
-	if in.Changed, err = parseUsers(rest[:counts[0]]); err != nil {
-		return nil, err
-	}
-	if in.Left, err = parseUsers(rest[counts[0] : counts[0]+counts[1]]); err != nil {
-		return nil, err
+	for i, text := range rest[:counts[0]+counts[1]] {
+		if user, err := ids.ParseUserID(string(text)); err != nil {
+			continue
+		} else if i < counts[0] {
+			in.Changed = append(in.Changed, user)
+		} else {
+			in.Left = append(in.Left, user)
+		}
 	}
 	in.ToDevice = rest[counts[0]+counts[1]:]
 	defer p.wake()

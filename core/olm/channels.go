@@ -1,6 +1,7 @@
 package olm
 
 import (
+	"crypto/sha256"
 	"slices"
 
 	"knownsender/core/keys"
@@ -11,11 +12,16 @@ const MaxChannels = 5
 
 // Channels are the sessions with one device: the one that last received a message, or was begun, first. There is more than one when both sides
 // began at once, or when one side lost a session and began another. They never change: Decrypt, Encrypt and Add return the channels that come after.
-// When a session is added to MaxChannels, the last goes.
+// When a session is added to MaxChannels, the last goes, and what began it is remembered: made with a fallback key, its first message would begin it
+// anew.
 type Channels struct {
 	senderKey keys.Curve25519
 	sessions  []*Session
+	gone      [][sha256.Size]byte // the latest last
 }
+
+// maxGone is how many sessions that went are remembered.
+const maxGone = 64
 
 // NewChannels are the channels with a device we have no session with. senderKey is its Curve25519 identity key.
 func NewChannels(senderKey keys.Curve25519) Channels { return Channels{senderKey: senderKey} }
@@ -30,7 +36,13 @@ func (c Channels) Sessions() []*Session { return slices.Clone(c.sessions) }
 func (c Channels) Add(s *Session) Channels {
 	sessions := append(make([]*Session, 0, len(c.sessions)+1), s)
 	sessions = append(sessions, c.sessions...)
-	c.sessions = sessions[:min(len(sessions), MaxChannels)]
+	if len(sessions) > MaxChannels {
+		last := &sessions[MaxChannels].inner
+		c.gone = append(slices.Clip(c.gone), beginning(last.AliceIdentityKey, last.AliceBaseKey, last.BobOneTimeKey))
+		c.gone = c.gone[max(0, len(c.gone)-maxGone):]
+		sessions = sessions[:MaxChannels]
+	}
+	c.sessions = sessions
 	return c
 }
 
@@ -55,6 +67,9 @@ func (c Channels) Decrypt(a *Account, m Message) (Decrypted, error) {
 			if s.MatchesInbound(m) {
 				return c.decryptWith(a, i, m)
 			}
+		}
+		if slices.Contains(c.gone, beginning(m.identityKey[:], m.baseKey[:], m.oneTimeKey[:])) {
+			return Decrypted{}, &Error{Code: CodeUnknownOlmSession}
 		}
 		s, plaintext, next, err := a.NewInbound(c.senderKey, m)
 		if err != nil {

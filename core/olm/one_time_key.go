@@ -14,8 +14,10 @@ import (
 // once the one-time keys have run out; it is replaced when it was used, and the one before it is kept until it is forgotten, for messages
 // that were under way.
 
-// MaxOneTimeKeys is how many one-time keys an account holds. When more are generated, the oldest go, published or not.
-const MaxOneTimeKeys = account.MaxOneTimeKeys
+// MaxOneTimeKeys is how many one-time keys an account holds. When more are generated, the oldest go, published or not: those are claimed long ago, and
+// whoever claimed them has sent nothing yet. goolm's own bound is too close, for a device that was away has messages for all that the server had, and
+// makes as many again before it has read them.
+const MaxOneTimeKeys = 500
 
 // OneTimeKey is the public half of a one-time key or of a fallback key.
 type OneTimeKey struct {
@@ -26,11 +28,17 @@ type OneTimeKey struct {
 
 // GenerateOneTimeKeys is the account with n new one-time keys, at most MaxOneTimeKeys.
 func (a *Account) GenerateOneTimeKeys(n int) *Account {
-	next := a.clone()
-	if err := next.inner.GenOneTimeKeys(uint(min(max(n, 0), MaxOneTimeKeys))); err != nil {
-		panic("internal error: no one-time key: " + err.Error())
+	next := *a
+	for n = min(n, MaxOneTimeKeys); n > 0; n -= account.MaxOneTimeKeys {
+		all := next.inner.OTKeys
+		next.inner.OTKeys = nil // or goolm would let go of keys
+		if err := next.inner.GenOneTimeKeys(uint(min(n, account.MaxOneTimeKeys))); err != nil {
+			panic("internal error: no one-time key: " + err.Error())
+		}
+		all = append(next.inner.OTKeys, all...) // the newest first
+		next.inner.OTKeys = all[:min(len(all), MaxOneTimeKeys)]
 	}
-	return next
+	return &next
 }
 
 // GenerateFallbackKey is the account with a new fallback key. The one there was becomes the old one, and the old one is forgotten.

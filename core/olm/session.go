@@ -35,8 +35,13 @@ func (s *Session) ID() SessionID {
 }
 
 func sessionID(identity, base, oneTime []byte) SessionID {
-	digest := sha256.Sum256(slices.Concat(identity, base, oneTime))
+	digest := beginning(identity, base, oneTime)
 	return SessionID(keys.EncodeBase64(nil, digest[:]))
+}
+
+// beginning tells sessions apart, by the keys that they began with.
+func beginning(identity, base, oneTime []byte) [sha256.Size]byte {
+	return sha256.Sum256(slices.Concat(identity, base, oneTime))
 }
 
 // HasReceivedMessage reports whether the other side has shown that it has the session. Until then Encrypt makes pre-key messages.

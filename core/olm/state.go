@@ -2,6 +2,7 @@ package olm
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 
@@ -18,7 +19,7 @@ import (
 //	  a key   | id, 4 | published, 1 | Curve25519 pair, 64 |
 //	session   | 1 | received, 1 | identity, base and one-time key, 96 | root key, 32 | sender chains | receiver chains | skipped keys |
 //	  each    | count, 4 | …, and of each  | Curve25519 pair or ratchet key | chain or message key, 32 | index, 4 |
-//	channels  | sender key, 32 | count, 1 | and of each session | length, 4 | session |
+//	channels  | sender key, 32 | count, 1 | and of each session | length, 4 | session | and if sessions went | count, 1 | beginnings, 32 each |
 //
 // Reading is strict: lengths are computed from the counts before anything is read, and what was read would be written back byte for byte.
 const (
@@ -39,7 +40,7 @@ func (a *Account) AppendState(dst []byte) []byte {
 }
 
 // ParseAccountState reads what Account.AppendState wrote and nothing else. That the private halves of the identity keys belong to their public
-// halves is checked; of one-time keys, of which there are a hundred, the public half is. b may be overwritten afterwards. The error is an *Error,
+// halves is checked; of one-time keys, of which there are many, the public half is. b may be overwritten afterwards. The error is an *Error,
 // olm_state_damaged.
 func ParseAccountState(b []byte) (*Account, error) {
 	a := &Account{}
@@ -154,6 +155,12 @@ func (c Channels) AppendState(dst []byte) []byte {
 		dst = s.AppendState(append(dst, 0, 0, 0, 0))
 		binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
 	}
+	if len(c.gone) > 0 {
+		dst = append(dst, byte(len(c.gone)))
+	}
+	for i := range c.gone {
+		dst = append(dst, c.gone[i][:]...)
+	}
 	return dst
 }
 
@@ -186,8 +193,14 @@ func ParseChannelsState(b []byte) (Channels, error) {
 		c.sessions = append(c.sessions, s)
 		rest = rest[end:]
 	}
-	if len(rest) != 0 {
+	if len(rest) == 0 {
+		return c, nil
+	}
+	if rest[0] == 0 || rest[0] > maxGone || len(rest) != 1+int(rest[0])*sha256.Size {
 		return Channels{}, damaged
+	}
+	for beginning := range slices.Chunk(rest[1:], sha256.Size) {
+		c.gone = append(c.gone, [sha256.Size]byte(beginning))
 	}
 	return c, nil
 }

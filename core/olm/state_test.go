@@ -127,7 +127,7 @@ func TestDamagedAccountStates(t *testing.T) {
 		"three fallback keys":              with(state, head+2*69, 3),
 		"a fallback key of low order":      with(state, head+2*69+1+5, low[:]...),
 		"no old fallback key":              with(state, head+2*69+1+69+5, make([]byte, 64)...),
-		"101 one-time keys, all there":     bytes.Join([][]byte{with(state[:head], head-1, 101), bytes.Repeat(state[head:head+69], 101), state[head+2*69:]}, nil),
+		"501 one-time keys, all there":     bytes.Join([][]byte{with(state[:head], head-2, 1, 0xf5), bytes.Repeat(state[head:head+69], 501), state[head+2*69:]}, nil),
 		"three fallback keys, all there":   slices.Concat(with(state, head+2*69, 3)[:len(state)-4], state[head:head+69], state[len(state)-4:]),
 		"a session in place of an account": conversed(t).AppendState(nil),
 	}

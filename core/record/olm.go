@@ -1,7 +1,7 @@
 package record
 
-// The record of our own Olm account, format version 1: [user, device, state, flags, ...], and of the channels with one device, format version 1: [state, mended
-// at, ...]. The states are those of core/olm, secret, and in no form that anybody else would read.
+// The record of our own Olm account, format version 1: [user, device, state, flags, fallback at, ...], and of the channels with one device, format
+// version 1: [state, mended at, ...]. The states are those of core/olm, secret, and in no form that anybody else would read.
 
 import (
 	"knownsender/core/ids"
@@ -12,7 +12,7 @@ import (
 
 const (
 	accountVersion  = 1
-	accountMembers  = 4
+	accountMembers  = 5
 	channelsVersion = 1
 	channelsMembers = 2
 )
@@ -29,6 +29,9 @@ type Account struct {
 	UserID   ids.UserID
 	DeviceID ids.DeviceID
 	Shared   bool // the server has this device's keys
+
+	FallbackAt int64  // when the present fallback key was made, milliseconds since 1970
+	Extra      []byte // members a newer version has added
 }
 
 // AccountRow is the row of an account.
@@ -36,11 +39,13 @@ func AccountRow(a *Account) store.Row {
 	row := store.Row{Table: store.Meta, Key: AccountKey()}
 	p := newPacker()
 	defer p.done()
-	p.record(accountMembers, nil)
+	extra := p.record(accountMembers, a.Extra)
 	p.text(string(a.UserID))
 	p.text(string(a.DeviceID))
 	p.bytes(a.AppendState(nil))
 	p.uint(flags(a.Shared))
+	p.int(a.FallbackAt)
+	p.raw(extra)
 	row.Value = p.seal(accountVersion, &row)
 	return row
 }
@@ -63,10 +68,11 @@ func DecodeAccount(row store.Row) (*Account, error) {
 		}
 	}
 	a.Shared = u.flags(1, "the flags") != 0
+	a.FallbackAt = u.int("the time")
 	if u.fault == nil && (a.UserID == "" || a.DeviceID == "") {
 		u.fail("the account is nobody's", nil)
 	}
-	u.extra(more)
+	a.Extra = u.extra(more)
 	if err := u.end(); err != nil {
 		return nil, err
 	}
@@ -79,7 +85,8 @@ func ChannelsKey(senderKey keys.Curve25519) store.Key { return store.Key{senderK
 // Channels are the stored channels with a device.
 type Channels struct {
 	olm.Channels
-	MendedAt int64 // when a new channel was last begun because messages did not decrypt, milliseconds since 1970; 0: never
+	MendedAt int64  // when a new channel was last begun because messages did not decrypt, milliseconds since 1970; 0: never
+	Extra    []byte // members a newer version has added
 }
 
 // ChannelsRow is the row of the channels with a device.
@@ -87,9 +94,10 @@ func ChannelsRow(c *Channels) store.Row {
 	row := store.Row{Table: store.Channels, Key: ChannelsKey(c.SenderKey())}
 	p := newPacker()
 	defer p.done()
-	p.record(channelsMembers, nil)
+	extra := p.record(channelsMembers, c.Extra)
 	p.bytes(c.AppendState(nil))
 	p.int(c.MendedAt)
+	p.raw(extra)
 	row.Value = p.seal(channelsVersion, &row)
 	return row
 }
@@ -119,7 +127,7 @@ func DecodeChannels(row store.Row) (*Channels, error) {
 		}
 	}
 	c.MendedAt = u.int("the time")
-	u.extra(more)
+	c.Extra = u.extra(more)
 	if err := u.end(); err != nil {
 		return nil, err
 	}

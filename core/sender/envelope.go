@@ -2,6 +2,8 @@ package sender
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"slices"
 
 	"knownsender/core/ids"
@@ -17,6 +19,11 @@ type DecryptedOlmEvent struct {
 	Sender    string // `sender` of the to-device event
 	SenderKey string // Curve25519 key of the other end of the Olm session
 	Payload   []byte // the decrypted payload, as JSON; not changed, and not referred to once Finish has returned
+}
+
+// Format prints the same for every event, whatever the verb: the payload may hold a room key.
+func (e DecryptedOlmEvent) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "sender.DecryptedOlmEvent")
 }
 
 // Envelope is what an Olm payload says of who sent it, whatever it brings.

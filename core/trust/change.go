@@ -96,4 +96,8 @@ func (x *Index) Apply(c *Change) {
 		}
 	}
 	x.sequence = max(x.sequence, c.sequence)
+	x.changes++
 }
+
+// Changes counts what was taken over: while it stays the same, so does every answer of the index.
+func (x *Index) Changes() uint64 { return x.changes }

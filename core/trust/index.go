@@ -30,6 +30,7 @@ type Index struct {
 
 	listing  listing // nil until somebody asks, see WhoLists
 	sequence Sequence
+	changes  uint64
 	judges   []*keys.Ed25519 // user-signing keys that persons point to; nearly always one
 }
 

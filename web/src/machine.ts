@@ -256,8 +256,8 @@ export class OlmMachine {
    * `bad_olm_padding`, `olm_message_replayed`, `olm_message_gap`, `sender_key_mismatch`, `one_time_key_unknown`), one of {@link receiveRoomKeys}, or
    * `unknown_sending_device`.
    *
-   * When it rejects nothing of the Olm messages was kept, and the same sync may be given again. Errors: `no_account` where the machine was opened with
-   * identity keys, `bad_user_id`, `bad_json`.
+   * What is no user id in the device lists is passed over. When it rejects nothing of the Olm messages was kept, and the same sync may be given again.
+   * Errors: `no_account` where the machine was opened with identity keys, `bad_json`.
    *
    * Source: client-server API, "Extensions to /sync" of the end-to-end encryption module.
    */
