@@ -103,8 +103,7 @@ func (m *Machine) ReceiveRoomKeyBundle(ctx context.Context, event sender.Decrypt
 	return result, nil
 }
 
-// passOver notes a fault. Now and then it waits for the store, which has nothing to do: a bundle may hold nothing but faults, and others must have their
-// turn then too.
+// passOver notes a fault. A bundle may hold nothing but faults, and others must have their turn then too.
 func (m *Machine) passOver(ctx context.Context, result *BundleResult, fault *keyfile.BundleFault) error {
 	if len(result.Faults) < maxFailures {
 		result.Faults = append(result.Faults, *fault)
@@ -114,13 +113,7 @@ func (m *Machine) passOver(ctx context.Context, result *BundleResult, fault *key
 	if (len(result.Faults)+result.MoreFaults)%importChunk != 0 {
 		return nil
 	}
-	if _, err := m.store.Counters(ctx); err != nil {
-		return err
-	}
-	if m.closed {
-		return errClosed()
-	}
-	return nil
+	return m.breathe(ctx)
 }
 
 // noteBundleWithheld keeps notices of a bundle, in the name of whoever sent the bundle, and counts them. One that is here already is from somebody nearer

@@ -204,6 +204,7 @@ func (i *Import) add(ctx context.Context, k importing) error {
 	if err := i.goesOn(true); err != nil {
 		return err // ended while others were being stored
 	}
+	k.named()
 	i.window = append(i.window, k)
 	if len(i.window)-i.opened >= min(i.chunk, importOpened) {
 		if err := i.open(ctx); err != nil {
@@ -278,13 +279,10 @@ func (i *Import) store(ctx context.Context) error {
 	}
 	window := i.window
 	i.window, i.opened = nil, 0
-	for n := range window {
-		if c := window[n].copy; c != nil {
-			window[n].name = c.SessionID.String()
-		}
+	slices.SortFunc(window, func(a, b importing) int { return a.compare(&b) })
+	if err := i.machine.breathe(ctx); err != nil {
+		return err
 	}
-	// Keys of one session stay in their order.
-	slices.SortStableFunc(window, func(a, b importing) int { return a.compare(&b) })
 	failures := len(i.Failures)
 	for chunk := range slices.Chunk(window, i.chunk) {
 		if i.aborted {
@@ -303,7 +301,8 @@ func (i *Import) store(ctx context.Context) error {
 	return nil
 }
 
-// compare orders keys as their rows lie in the store, those that cannot be read first.
+// compare orders keys as their rows lie in the store, those that cannot be read first. Keys of one session stay in their order; a stable sort would move them
+// some ten times as often.
 func (k *importing) compare(other *importing) int {
 	a, b := k.copy, other.copy
 	switch {
@@ -314,7 +313,25 @@ func (k *importing) compare(other *importing) int {
 	case b == nil:
 		return 1
 	}
-	return cmp.Or(cmp.Compare(a.RoomID, b.RoomID), cmp.Compare(k.name, other.name))
+	return cmp.Or(cmp.Compare(a.RoomID, b.RoomID), cmp.Compare(k.name, other.name), cmp.Compare(k.position, other.position))
+}
+
+// named notes the name under which the key is sorted.
+func (k *importing) named() {
+	if k.copy != nil {
+		k.name = k.copy.SessionID.String()
+	}
+}
+
+// breathe waits for the store, which has nothing to do: others have their turn between two long works.
+func (m *Machine) breathe(ctx context.Context) error {
+	if _, err := m.store.Counters(ctx); err != nil {
+		return err
+	}
+	if m.closed {
+		return errClosed()
+	}
+	return nil
 }
 
 // keep keeps a chunk. What came from the backup that is in use is marked as being in it.
@@ -377,6 +394,7 @@ func (i *Import) open(ctx context.Context) error {
 			var entry *keyfile.Entry
 			if entry, err = keyfile.ParseBackupEntry(k.room, k.id, payload); err == nil {
 				k.copy = m.claimed(entry)
+				k.named()
 			}
 			clear(payload)
 		}
