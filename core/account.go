@@ -106,8 +106,7 @@ func OpenAccount(ctx context.Context, s store.Store, user ids.UserID, device ids
 		}
 		fresh := olm.NewAccount().GenerateOneTimeKeys(oneTimeKeys).GenerateFallbackKey()
 		made := &record.Account{Account: fresh, UserID: user, DeviceID: device}
-		row := record.AccountRow(made)
-		err = s.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: row.Key, Value: row.Value}}, Strict: true})
+		err = s.Commit(ctx, store.Batch{Ops: []store.Op{accountOp(made, 0)}, Strict: true})
 		if _, lost := clash(err); !lost {
 			if err != nil {
 				return nil, err
@@ -148,7 +147,7 @@ func (m *Machine) Own() trust.Own {
 func (a *ownAccount) refresh(ctx context.Context) error {
 	m := a.machine
 	rows, err := m.store.Get(ctx, store.Meta, []store.Key{record.AccountKey()})
-	if err != nil || rows[0].Rev == a.rev {
+	if err != nil || rows[0].Rev <= a.rev { // read before what was written here meanwhile
 		return err
 	}
 	own := m.trust.Own()
@@ -186,7 +185,7 @@ func (a *ownAccount) carry(ctx context.Context, compute func() (next *record.Acc
 			return err
 		}
 		if next != nil {
-			ops = append(ops, a.op(next))
+			ops = append(ops, accountOp(next, rev))
 		}
 		err = a.machine.writeWith(ctx, ops)
 		if err == nil {
@@ -202,10 +201,10 @@ func (a *ownAccount) carry(ctx context.Context, compute func() (next *record.Acc
 	}
 }
 
-// op is the operation that writes the account.
-func (a *ownAccount) op(next *record.Account) store.Op {
+// accountOp is the operation that writes an account that was made of the row as it was at rev.
+func accountOp(next *record.Account, rev uint64) store.Op {
 	row := record.AccountRow(next)
-	return store.Op{Table: store.Meta, Key: row.Key, Expect: a.rev, Value: row.Value}
+	return store.Op{Table: store.Meta, Key: row.Key, Expect: rev, Value: row.Value}
 }
 
 // KeysUpload is an upload to make: POST /_matrix/client/v3/keys/upload.
