@@ -305,7 +305,7 @@ func (m *Machine) judgeDue(ctx context.Context, due []*shelved) ([]*shelved, err
 func (m *Machine) listsInVain(asked []*lane.Question) int64 {
 	l, now := &m.lanes, m.now()
 	for _, question := range asked {
-		if m.trust.Tracked(question.User) && m.trust.DeviceListOutdated(question.User) {
+		if m.toBeAsked(question.User) {
 			l.lists[question.User] = l.lists[question.User].After(now, l.quiet, l.jitter())
 		} else {
 			delete(l.lists, question.User)

@@ -57,6 +57,11 @@ func (m *Machine) HearPeers(ctx context.Context, news PeerNews) error {
 		return err
 	}
 	if !m.lanes.follows {
+		for _, user := range news.Users {
+			if m.toBeAsked(user) {
+				m.lanes.news[user] = true // as if it had been marked here: what is asked already, and ends in vain, is not about this
+			}
+		}
 		for _, user := range news.Asked {
 			m.lanes.questions.Ask(user)
 			m.lanes.rememberVain(user, m.now()) // the retry lane need not ask for the same copies: it only gives them a time
@@ -83,11 +88,20 @@ func (m *Machine) rereadPeople(ctx context.Context, users []ids.UserID) (changed
 	}
 	for user, person := range rows.records {
 		if m.revs[user] != rows.revs[user] {
+			marked := m.toBeAsked(user)
 			m.loadPerson(user, person, rows.revs[user])
 			changed = append(changed, user)
+			if !marked && m.toBeAsked(user) {
+				m.trust.MarkedElsewhere(user)
+			}
 		}
 	}
 	return changed, nil
+}
+
+// toBeAsked says that a user's device list is followed and outdated.
+func (m *Machine) toBeAsked(user ids.UserID) bool {
+	return m.trust.Tracked(user) && m.trust.DeviceListOutdated(user)
 }
 
 // recent is a copy that was received not long ago.

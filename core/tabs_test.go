@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"knownsender/core"
+	"knownsender/core/ids"
 	"knownsender/core/policy"
 	"knownsender/core/sender"
 	"knownsender/core/store"
@@ -275,4 +276,46 @@ func (liar) Commit(_ context.Context, b store.Batch) error {
 		conflicts = append(conflicts, store.Conflict{Table: op.Table, Key: op.Key, Expect: op.Expect, Got: op.Expect + 1})
 	}
 	return store.NewConflict(conflicts)
+}
+
+// F18, F21: given a tab that follows and marks a list outdated while the leading one has just asked for that user, when the answer comes, then it counts as
+// one from before: the leader asks again at once, and then both know the list to be up to date.
+func TestListMarkedWhileTheLeaderAsks(t *testing.T) {
+	leader, server := connected(t)
+	follower := leader.tab()
+	follower.machine.FollowLanes(true)
+	for _, tabs := range [][2]*world{{leader, follower}, {follower, leader}} {
+		from, to := tabs[0], tabs[1]
+		from.machine.MeetPeers()
+		from.heard.told = func(news core.PeerNews) {
+			if err := to.machine.HearPeers(context.Background(), news); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	alice, phone := leader.alice()
+	leader.settle(leader.event(phone, room, leader.kit.Outbound(), testkit.WithoutDeviceKeys)) // in vain: the server does not know her yet
+	before, marked := server.requests(), false
+	server.answer = func(context.Context, []ids.UserID) ([]byte, error) {
+		answer := server.kit.KeysQuery(alice)
+		if !marked {
+			marked = true
+			if err := follower.machine.TrackUsers(context.Background(), []ids.UserID{ids.UserID(alice.ID)}); err != nil {
+				t.Error(err)
+			}
+		}
+		return answer, nil
+	}
+	leader.machine.Nudge()
+	for pass, want := range []int{1, 2, 2} {
+		leader.retry()
+		if got := server.requests() - before; got != want {
+			t.Errorf("after pass %d: %d requests, want %d", pass, got, want)
+		}
+	}
+	for name, tab := range map[string]*world{"the leader": leader, "the follower": follower} {
+		if outdated := tab.machine.OutdatedUsers(); len(outdated) != 0 {
+			t.Errorf("%s has %v for outdated", name, outdated)
+		}
+	}
 }

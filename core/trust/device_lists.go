@@ -36,6 +36,14 @@ func (x *Index) DeviceListOutdated(user ids.UserID) bool {
 	return p == nil || p.flags&(tracked|outdated) != tracked
 }
 
+// MarkedElsewhere says that another tab marked the user's list outdated: answers to what was asked before now do not end that.
+func (x *Index) MarkedElsewhere(user ids.UserID) {
+	if p := x.users[user]; p != nil {
+		x.sequence++
+		p.invalidated = x.sequence
+	}
+}
+
 // Tracked says that we follow the user's device list.
 func (x *Index) Tracked(user ids.UserID) bool {
 	p := x.users[user]

@@ -83,10 +83,12 @@ func (f *finishing) settle(w *work) {
 
 	if w.answered != nil {
 		f.change.answered = append(f.change.answered, w.user)
-		if w.answered.listed && !w.answered.refused && f.sequence != 0 {
+		// A row that is outdated where the index is not was marked by another tab, perhaps after the server was asked.
+		p := x.users[w.user]
+		elsewhere := row.Outdated && (p == nil || p.flags&outdated == 0)
+		if w.answered.listed && !w.answered.refused && f.sequence != 0 && !elsewhere {
 			f.change.refreshed = append(f.change.refreshed, w.user)
-			p := x.users[w.user]
-			if row.Outdated && row.Tracked && (p == nil || p.invalidated < f.sequence) {
+			if row.Outdated && row.Tracked && p.invalidated < f.sequence {
 				row.Outdated, different = false, true
 			}
 		}
