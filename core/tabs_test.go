@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"knownsender/core"
 	"knownsender/core/ids"
@@ -314,7 +315,11 @@ func TestListMarkedWhileTheLeaderAsks(t *testing.T) {
 		}
 	}
 	for name, tab := range map[string]*world{"the leader": leader, "the follower": follower} {
-		if outdated := tab.machine.OutdatedUsers(); len(outdated) != 0 {
+		outdated := tab.machine.OutdatedUsers()
+		for deadline := time.Now().Add(10 * time.Second); len(outdated) != 0 && time.Now().Before(deadline); outdated = tab.machine.OutdatedUsers() {
+			time.Sleep(time.Millisecond) // the goroutine of the request may have yet to tell
+		}
+		if len(outdated) != 0 {
 			t.Errorf("%s has %v for outdated", name, outdated)
 		}
 	}
