@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/olm"
+	"knownsender/core/record"
 	"knownsender/core/sender"
 	"knownsender/core/store"
 	"knownsender/core/store/storetest"
@@ -53,17 +55,24 @@ func (d *device) uploadOne(count int) (oneTimeKeys []keys.Curve25519, fallback k
 	if upload == nil {
 		return nil, fallback
 	}
-	for _, key := range body["one_time_keys"].(map[string]any) {
-		oneTimeKeys = append(oneTimeKeys, d.curve(key.(map[string]any)["key"].(string)))
-	}
-	for _, key := range body["fallback_keys"].(map[string]any) {
-		fallback = d.curve(key.(map[string]any)["key"].(string))
+	oneTimeKeys = d.keysIn(body, "one_time_keys")
+	if fresh := d.keysIn(body, "fallback_keys"); len(fresh) > 0 {
+		fallback = fresh[0]
 	}
 	answer := fmt.Sprintf(`{"one_time_key_counts":{"signed_curve25519":%d}}`, count)
 	if err := d.machine.MarkKeysUploaded(context.Background(), upload.ID, []byte(answer)); err != nil {
 		d.t.Fatal(err)
 	}
 	return oneTimeKeys, fallback
+}
+
+// keysIn are the keys of a list of an upload.
+func (d *device) keysIn(upload map[string]any, list string) (found []keys.Curve25519) {
+	d.t.Helper()
+	for _, key := range upload[list].(map[string]any) {
+		found = append(found, d.curve(key.(map[string]any)["key"].(string)))
+	}
+	return found
 }
 
 // meet has two tabs tell each other what they write.
@@ -149,10 +158,7 @@ func TestKeysOfAnotherTabMeanwhile(t *testing.T) {
 	}
 	other.mustSync(core.SyncChanges{OneTimeKeyCount: 40})
 	_, body := other.upload()
-	var fresh []keys.Curve25519
-	for _, key := range body["one_time_keys"].(map[string]any) {
-		fresh = append(fresh, d.curve(key.(map[string]any)["key"].(string)))
-	}
+	fresh := d.keysIn(body, "one_time_keys")
 	alice := d.kit.User("@alice:example.org")
 	phone, laptop := d.peer(alice, "PHONE", old[0]), d.peer(alice, "LAPTOP", fresh[0])
 	phone.CrossSigned()
@@ -375,5 +381,41 @@ func TestNewsWhileSignaturesAreChecked(t *testing.T) {
 	}
 	if got := e.Receipt.Copy.Current.Kind; got != sender.SenderVerified {
 		t.Errorf("the sender is %v", got)
+	}
+}
+
+// F35: channels that only a newer version can read are not taken for damaged and written over: the sync fails, by name, and the row stays as it is.
+func TestChannelsOfANewerVersion(t *testing.T) {
+	d := withAccount(t)
+	phone := d.peer(d.kit.User("@alice:example.org"), "PHONE", d.uploaded()[0])
+	d.syncs(phone.roomKey(d.kit.Outbound()))
+	row := func() []byte {
+		rows, err := d.rows.Get(context.Background(), store.Channels, []store.Key{{phone.Curve25519()}})
+		if err != nil || rows[0].Rev == 0 {
+			t.Fatalf("no channels: %v", err)
+		}
+		return rows[0].Value
+	}
+	d.rot(store.Channels, store.Key{phone.Curve25519()}, damages(row())["F35: a future format"])
+	before := row()
+	_, err := d.sync(core.SyncChanges{ToDevice: [][]byte{phone.roomKey(d.kit.Outbound())}, OneTimeKeyCount: -1})
+	var refused *record.Error
+	if !errors.As(err, &refused) || refused.Code != record.CodeUnknownFormat {
+		t.Errorf("the sync: %v", err)
+	}
+	if !bytes.Equal(row(), before) {
+		t.Error("the row is another")
+	}
+}
+
+// Whatever the verb, what became of a sync does not print the room keys that it brought.
+func TestSyncIsPrintedWithoutItsKeys(t *testing.T) {
+	d := withAccount(t)
+	session := d.kit.Outbound()
+	r := d.syncs(d.peer(d.kit.User("@alice:example.org"), "PHONE", d.uploaded()[0]).roomKey(session))
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		if printed := fmt.Sprintf(verb, r.Events[0].Event); printed != "sender.DecryptedOlmEvent" {
+			t.Errorf("%s: %d characters", verb, len(printed))
+		}
 	}
 }
