@@ -67,9 +67,8 @@ func (e *AccountError) Unwrap() error { return e.cause }
 type OlmAccount interface {
 	own() trust.Own
 	bind(*Machine)
-	nextUpload() *KeysUpload
-	isUpload(id string) bool
-	markUploaded(ctx context.Context, id string, response []byte) error
+	nextUpload() *lane.Request
+	markUploaded(ctx context.Context, id string, response []byte) (mine bool, err error)
 	dispatchUpload()
 	uploadDue() int64
 	heard(ctx context.Context) error
@@ -84,11 +83,15 @@ type ownAccount struct {
 	upload    *keysUpload   // made, and not answered yet
 	uploading bool          // by ourselves
 	schedule  lane.Schedule // of uploads in vain
+
+	claiming *outgoing                         // the last claim for missing sessions
+	keyless  map[keys.Curve25519]lane.Schedule // devices the server had no one-time key of
+	mending  map[keys.Curve25519]bool          // devices whose channels are being mended
 }
 
 // keysUpload is an upload under way, and what it carries.
 type keysUpload struct {
-	KeysUpload
+	lane.Request
 	keys   []olm.OneTimeKey
 	device bool
 }
@@ -129,7 +132,10 @@ func readAccount(row *store.Row, user ids.UserID, device ids.DeviceID) (*ownAcco
 	return &ownAccount{Account: account, rev: row.Rev}, nil
 }
 
-func (a *ownAccount) bind(m *Machine) { a.machine, a.queue.turn = m, &m.turn }
+func (a *ownAccount) bind(m *Machine) {
+	a.machine, a.queue.turn = m, &m.turn
+	a.keyless, a.mending = map[keys.Curve25519]lane.Schedule{}, map[keys.Curve25519]bool{}
+}
 
 // own is this device, with the account's keys.
 func (a *ownAccount) own() trust.Own {
@@ -207,36 +213,20 @@ func accountOp(next *record.Account, rev uint64) store.Op {
 	return store.Op{Table: store.Meta, Key: row.Key, Expect: rev, Value: row.Value}
 }
 
-// KeysUpload is an upload to make: POST /_matrix/client/v3/keys/upload.
-type KeysUpload struct {
-	ID   string
-	Body []byte // JSON
-}
-
-// KeysUpload is what the server is yet to have of this device: its keys, one-time keys, a fallback key. nil when it has everything. Until the answer
-// is brought to MarkKeysUploaded it is the same request. A machine with a Fetcher uploads by itself. Error: *AccountError no_account.
-func (m *Machine) KeysUpload() (*KeysUpload, error) {
-	m.turn.Lock()
-	defer m.leave()
-	if err := m.hasAccount(); err != nil {
-		return nil, err
-	}
-	return m.account.nextUpload(), nil
-}
-
 // nextUpload is the upload that waits for its answer, or a new one. There is never a second beside it: a key that the server has given away already
 // must not come to it again.
-func (a *ownAccount) nextUpload() *KeysUpload {
+func (a *ownAccount) nextUpload() *lane.Request {
 	fresh := a.Unpublished()
 	if u := a.upload; u != nil && !(u.device && a.Shared) && !slices.ContainsFunc(u.keys, func(key olm.OneTimeKey) bool { return !slices.Contains(fresh, key) }) {
-		return &u.KeysUpload
+		return &u.Request
 	}
 	a.upload = nil // another tab has done it
 	if a.Shared && len(fresh) == 0 {
 		return nil
 	}
-	a.upload = &keysUpload{KeysUpload: KeysUpload{ID: rand.Text(), Body: a.uploadBody(fresh, !a.Shared)}, keys: fresh, device: !a.Shared}
-	return &a.upload.KeysUpload
+	request := lane.Request{ID: rand.Text(), Type: lane.KeysUpload, Body: a.uploadBody(fresh, !a.Shared)}
+	a.upload = &keysUpload{Request: request, keys: fresh, device: !a.Shared}
+	return &a.upload.Request
 }
 
 // dispatchUpload uploads what the server is yet to have, if this tab asks the server at all and nothing is under way.
@@ -272,9 +262,9 @@ func (a *ownAccount) sendUpload() {
 	err := a.refresh(ctx)
 	if upload := a.nextUpload(); err == nil && upload != nil {
 		var answer []byte
-		m.turn.give(func() { answer, err = m.lanes.fetcher.KeysUpload(ctx, upload.Body) })
+		m.turn.give(func() { answer, err = m.lanes.fetcher.Send(ctx, upload) })
 		if err == nil {
-			err = a.markUploaded(context.Background(), upload.ID, answer)
+			_, err = a.markUploaded(context.Background(), upload.ID, answer)
 		}
 	}
 	m.lanes.heed(err, m.now())
@@ -289,8 +279,6 @@ func (a *ownAccount) uploadDue() int64 {
 	return a.machine.now() + lane.MaxDelay.Milliseconds()
 }
 
-func (a *ownAccount) isUpload(id string) bool { return a.upload != nil && a.upload.ID == id }
-
 func (m *Machine) hasAccount() error {
 	switch {
 	case m.closed:
@@ -301,36 +289,26 @@ func (m *Machine) hasAccount() error {
 	return nil
 }
 
-// MarkKeysUploaded brings the answer to an upload. It tells how many one-time keys the server has now, and what is missing is made. Errors:
-// *AccountError, *RequestError for an id that names no upload, and those of the store.
-func (m *Machine) MarkKeysUploaded(ctx context.Context, id string, response []byte) error {
-	m.turn.Lock()
-	defer m.leave()
-	if err := m.hasAccount(); err != nil {
-		return err
-	}
-	return m.account.markUploaded(ctx, id, response)
-}
-
-func (a *ownAccount) markUploaded(ctx context.Context, id string, response []byte) error {
-	if !a.isUpload(id) {
-		return &RequestError{ID: id}
+// markUploaded brings the answer to an upload, if the id is that of one. It tells how many one-time keys the server has now, and what is missing is made.
+func (a *ownAccount) markUploaded(ctx context.Context, id string, response []byte) (mine bool, err error) {
+	if a.upload == nil || a.upload.ID != id {
+		return false, nil
 	}
 	count, err := parseUploadAnswer(response)
 	if err != nil {
-		return err
+		return true, err
 	}
-	done := *a.upload
+	done := a.upload
 	err = a.carry(ctx, func() (*record.Account, []store.Op, error) {
 		next := *a.Account
 		next.Account = next.MarkPublished(done.keys)
 		next.Shared = next.Shared || done.device
 		return a.filled(&next, count, false), nil, nil
 	})
-	if err == nil && a.isUpload(id) {
+	if err == nil && a.upload == done {
 		a.upload = nil
 	}
-	return err
+	return true, err
 }
 
 func parseUploadAnswer(raw []byte) (count int, err error) {

@@ -37,7 +37,7 @@ type lanes struct {
 	jitter    func() float64
 	questions *lane.Questions
 	requests  int                          // under way
-	outgoing  []outgoing                   // handed to a host that makes the requests itself
+	outgoing  []*outgoing                  // not answered yet, but for what the lanes send themselves
 	quiet     int64                        // the server wants to be left alone until then
 	busy      map[sender.CopyKey]int       // in the slow lane; the retry lane lets go of them (scenario 73)
 	vain      map[ids.UserID]int64         // when users were last asked about and copies of theirs still waited
@@ -166,9 +166,10 @@ func (m *Machine) request(taken []*lane.Question) {
 	ctx, cancel := within(context.Background(), budget)
 	defer cancel()
 	query := m.trust.BeginQuery(usersOf(taken))
+	request := lane.NewKeysQuery(query.ID, query.Users)
 	var body []byte
 	var err error
-	m.turn.give(func() { body, err = m.lanes.fetcher.KeysQuery(ctx, query.Users) })
+	m.turn.give(func() { body, err = m.lanes.fetcher.Send(ctx, &request) })
 	if err == nil {
 		_, err = m.applyAnswer(context.Background(), body, query.Sequence)
 	}
@@ -239,21 +240,21 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	l := &m.lanes
 	now := m.now()
 	soon := now + retryPause.Milliseconds()
+	others := m.deliverDue()
 	switch {
 	case m.closed:
 		return soon, errClosed()
 	case l.retrying || l.follows || l.paused || l.fetcher == nil:
-		return now + lane.MaxDelay.Milliseconds(), nil
+		return max(others, soon), nil
 	case now < l.quiet:
 		return l.quiet, nil
 	}
 	l.retrying = true
 	defer func() { l.retrying = false }()
 
-	uploads := now + lane.MaxDelay.Milliseconds()
 	if m.account != nil {
 		m.account.dispatchUpload()
-		uploads = m.account.uploadDue()
+		others = min(others, m.account.uploadDue())
 	}
 	nudged := l.nudged // the end of what it has made due is the end of it
 	due, more, err := m.due(ctx, now)
@@ -288,7 +289,7 @@ func (m *Machine) Retry(ctx context.Context) (next int64, err error) {
 	if err != nil {
 		return soon, err
 	}
-	return max(min(first, lists, uploads), soon), nil
+	return max(min(first, lists, others), soon), nil
 }
 
 // judgeDue judges due copies by what is known already, and returns those that still wait. A tab may have stored a copy while another learned of

@@ -2,7 +2,9 @@ package core_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -27,11 +29,12 @@ type homeserver struct {
 	answer func(ctx context.Context, users []ids.UserID) ([]byte, error)
 }
 
-func (h *homeserver) KeysUpload(context.Context, []byte) ([]byte, error) {
-	return []byte(`{"one_time_key_counts":{"signed_curve25519":50}}`), nil
-}
-
-func (h *homeserver) KeysQuery(ctx context.Context, users []ids.UserID) ([]byte, error) {
+// Send implements lane.Fetcher.
+func (h *homeserver) Send(ctx context.Context, request *lane.Request) ([]byte, error) {
+	if request.Type == lane.KeysUpload {
+		return []byte(`{"one_time_key_counts":{"signed_curve25519":50}}`), nil
+	}
+	users := queried(request)
 	h.mu.Lock()
 	h.asked = append(h.asked, users)
 	answer := h.answer
@@ -46,6 +49,17 @@ func (h *homeserver) KeysQuery(ctx context.Context, users []ids.UserID) ([]byte,
 		return answer(ctx, users)
 	}
 	return h.kit.KeysQuery(known...), nil
+}
+
+// queried are the users a /keys/query asks about.
+func queried(request *lane.Request) []ids.UserID {
+	var body struct {
+		DeviceKeys map[ids.UserID][]string `json:"device_keys"`
+	}
+	if err := json.Unmarshal(request.Body, &body); err != nil {
+		panic(err)
+	}
+	return slices.Sorted(maps.Keys(body.DeviceKeys))
 }
 
 func (h *homeserver) knows(users ...*testkit.User) {
@@ -683,7 +697,7 @@ func TestOutgoingRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	requests := w.machine.OutgoingRequests()
-	if len(requests) != 1 || !slices.Contains(requests[0].Users, "@alice:example.org") || !slices.Contains(requests[0].Users, "@carol:example.org") {
+	if len(requests) != 1 || !slices.Equal(queried(&requests[0]), []ids.UserID{"@alice:example.org", "@carol:example.org", "@me:example.org"}) {
 		t.Fatalf("%+v", requests)
 	}
 	if again := w.machine.OutgoingRequests(); len(again) != 1 || again[0].ID != requests[0].ID {

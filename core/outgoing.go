@@ -2,73 +2,178 @@ package core
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
 
 	"knownsender/core/ids"
 	"knownsender/core/lane"
 )
 
-// Hosts that make their requests themselves ask what there is to send, send it, and bring the answer back. A request stays on the list until
-// it is answered, so a host that lost one meets it again.
+// Requests to the homeserver that wait for their answers. A machine with a Fetcher sends them itself; hosts that make their requests themselves ask what
+// there is to send, send it, and bring the answer back. A request stays on the list until it is answered, so one that was lost is met again. The list
+// does not survive a restart: whatever posts a request can post it anew from what is stored.
 
-// outgoing is a request in the hands of such a host.
+// outgoing is a request on the list.
 type outgoing struct {
-	KeysQueryRequest
-	taken []*lane.Question
+	lane.Request
+	users    []ids.UserID     // of a /keys/query
+	taken    []*lane.Question // of a /keys/query: who waits for it
+	take     taker            // of any other
+	schedule lane.Schedule    // of sending it ourselves in vain
+	sending  bool             // by ourselves, or its answer is being taken over
 }
 
-// OutgoingRequests lists the /keys/query requests to send: for the senders of room keys that wait, and for followed users whose device lists
-// are outdated. Answer each with MarkRequestAsSent, or with ReceiveKeysQueryResponse.
-func (m *Machine) OutgoingRequests() []KeysQueryRequest {
+// taker takes the answer to a request over. When it fails the request stays on the list.
+type taker func(ctx context.Context, answer []byte) error
+
+// OutgoingRequests lists the requests to send: /keys/query for the senders of room keys that wait and for followed users whose device lists are outdated,
+// /keys/upload with what the server is yet to have of our account, and whatever else has been begun and not answered. Answer each with
+// MarkRequestAsSent, or a /keys/query with ReceiveKeysQueryResponse.
+func (m *Machine) OutgoingRequests() []lane.Request {
 	m.turn.Lock()
 	defer m.leave()
 	l := &m.lanes
 	for _, user := range m.trust.Outdated() {
-		if !slices.ContainsFunc(l.outgoing, func(o outgoing) bool { return slices.Contains(o.Users, user) }) {
+		if !slices.ContainsFunc(l.outgoing, func(o *outgoing) bool { return slices.Contains(o.users, user) }) {
 			l.questions.Ask(user)
 		}
 	}
 	for taken := l.questions.Take(); len(taken) > 0; taken = l.questions.Take() {
-		l.outgoing = append(l.outgoing, outgoing{m.beginRequest(usersOf(taken)), taken})
+		query := m.beginRequest(usersOf(taken))
+		l.outgoing = append(l.outgoing, &outgoing{Request: lane.NewKeysQuery(query.ID, query.Users), users: query.Users, taken: taken})
 	}
-	requests := make([]KeysQueryRequest, len(l.outgoing))
-	for i := range l.outgoing {
-		requests[i] = l.outgoing[i].KeysQueryRequest
+	requests := make([]lane.Request, len(l.outgoing), len(l.outgoing)+1)
+	for i, o := range l.outgoing {
+		requests[i] = o.Request
+	}
+	if m.account != nil && !m.closed {
+		if upload := m.account.nextUpload(); upload != nil {
+			requests = append(requests, *upload)
+		}
 	}
 	return requests
 }
 
-// MarkRequestAsSent brings the answer to a request of OutgoingRequests, or to a KeysUpload, of which there is no result. Errors: those of
-// ReceiveKeysQueryResponse and of MarkKeysUploaded; the request is then still on the list.
+// MarkRequestAsSent brings the answer to a request of OutgoingRequests. The result is that of a /keys/query, nil for all others. Errors: *RequestError for
+// an id that names no request, those of ReceiveKeysQueryResponse, *AccountError bad_upload, what the method says that began the request, and those of
+// the store; the request is then still on the list.
 func (m *Machine) MarkRequestAsSent(ctx context.Context, id string, response []byte) (*KeysQueryResult, error) {
+	if mine, err := m.markOther(ctx, id, response); mine {
+		return nil, err
+	}
 	if id == "" {
 		return nil, &RequestError{}
-	}
-	if upload, err := m.markUpload(ctx, id, response); upload {
-		return nil, err
 	}
 	return m.ReceiveKeysQueryResponse(ctx, response, id)
 }
 
-// markUpload brings the answer to an upload of keys, if the id is that of one.
-func (m *Machine) markUpload(ctx context.Context, id string, response []byte) (upload bool, err error) {
+// markOther brings the answer to a request that is no /keys/query, if the id is that of one.
+func (m *Machine) markOther(ctx context.Context, id string, response []byte) (mine bool, err error) {
 	m.turn.Lock()
 	defer m.leave()
-	if m.closed || m.account == nil || !m.account.isUpload(id) {
+	if m.closed {
+		return true, errClosed()
+	}
+	if o := m.outgoing(id); o != nil && o.take != nil {
+		return true, m.answer(ctx, o, response)
+	}
+	if m.account == nil {
 		return false, nil
 	}
-	return true, m.account.markUploaded(ctx, id, response)
+	return m.account.markUploaded(ctx, id, response)
 }
 
-// sent takes an answered request off the list.
-func (m *Machine) sent(id string) {
-	l := &m.lanes
-	for i := range l.outgoing {
-		if l.outgoing[i].ID == id {
-			m.answered(l.outgoing[i].taken)
-			l.outgoing = slices.Delete(l.outgoing, i, i+1)
-			return
+// post puts a request on the list. take is called with its answer.
+func (m *Machine) post(r lane.Request, take taker) *outgoing {
+	if r.ID == "" {
+		r.ID = rand.Text()
+	}
+	o := &outgoing{Request: r, take: take}
+	m.lanes.outgoing = append(m.lanes.outgoing, o)
+	return o
+}
+
+// outgoing is the request with that id, nil when there is none on the list.
+func (m *Machine) outgoing(id string) *outgoing {
+	for _, o := range m.lanes.outgoing {
+		if o.ID == id {
+			return o
 		}
+	}
+	return nil
+}
+
+// done takes an answered request off the list, and lets go of those who wait for it.
+func (o *outgoing) done(m *Machine) {
+	if o == nil {
+		return
+	}
+	m.lanes.outgoing = slices.DeleteFunc(m.lanes.outgoing, func(other *outgoing) bool { return other == o })
+	if len(o.taken) > 0 {
+		m.answered(o.taken)
+	}
+}
+
+// answer takes an answer over, once: a second that comes meanwhile finds the request off the list.
+func (m *Machine) answer(ctx context.Context, o *outgoing, response []byte) error {
+	if m.outgoing(o.ID) != o {
+		return nil
+	}
+	o.done(m)
+	err := o.take(ctx, response)
+	if err != nil {
+		m.lanes.outgoing = append(m.lanes.outgoing, o)
+	}
+	return err
+}
+
+// deliver sends a request through the Fetcher and takes its answer over. In vain it stays on the list, and the retry lane sends it again. Errors:
+// *lane.FetchError, the context's, and those of its taker.
+func (m *Machine) deliver(ctx context.Context, o *outgoing) (err error) {
+	o.sending = true
+	defer func() {
+		o.sending = false
+		if err != nil {
+			o.schedule = o.schedule.After(m.now(), m.lanes.quiet, m.lanes.jitter())
+		}
+	}()
+	ctx, cancel := within(ctx, budget)
+	defer cancel()
+	var body []byte
+	m.turn.give(func() { body, err = m.lanes.fetcher.Send(ctx, &o.Request) })
+	m.lanes.heed(err, m.now())
+	if err == nil {
+		err = m.answer(context.WithoutCancel(ctx), o, body)
+	}
+	return err
+}
+
+// deliverDue sends those requests of the list that nobody waits for, and returns when the first of the rest is due. Each tab sends its own.
+func (m *Machine) deliverDue() int64 {
+	l, now := &m.lanes, m.now()
+	next := now + lane.MaxDelay.Milliseconds()
+	if m.closed || l.fetcher == nil || l.paused || now < l.quiet {
+		return next
+	}
+	for _, o := range slices.Clone(l.outgoing) {
+		switch {
+		case o.take == nil || o.sending || o.Type == lane.SigningKeysUpload: // the last wants the user's password, which is the host's to ask for
+		case o.schedule.Due(now):
+			o.sending = true
+			l.spawn(func() { m.deliverAlone(o) })
+		default:
+			next = min(next, o.schedule.Next)
+		}
+	}
+	return next
+}
+
+// deliverAlone is deliver with nobody waiting.
+func (m *Machine) deliverAlone(o *outgoing) {
+	m.turn.Lock()
+	defer m.leave()
+	if m.outgoing(o.ID) == o && !m.closed {
+		_ = m.deliver(context.Background(), o) // it stays on the list, and is sent again
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/record"
 	"knownsender/core/store"
 	"knownsender/core/trust"
@@ -167,24 +168,19 @@ func (m *Machine) readForChange(ctx context.Context, users []ids.UserID) (people
 	return m.readPeople(ctx, users)
 }
 
-// KeysQueryRequest is a /keys/query request that the host is to send.
-type KeysQueryRequest struct {
-	ID    string
-	Users []ids.UserID
-}
-
 // QueryKeysForUsers begins a request. Answer it with ReceiveKeysQueryResponse and the request's id: that is how an answer that was overtaken
 // by a newer one is told from one that was not (T48), and how a device list becomes up to date (scenario 138).
-func (m *Machine) QueryKeysForUsers(users []ids.UserID) KeysQueryRequest {
+func (m *Machine) QueryKeysForUsers(users []ids.UserID) lane.Request {
 	m.turn.Lock()
 	defer m.leave()
-	return m.beginRequest(users)
+	query := m.beginRequest(users)
+	return lane.NewKeysQuery(query.ID, query.Users)
 }
 
-func (m *Machine) beginRequest(users []ids.UserID) KeysQueryRequest {
+func (m *Machine) beginRequest(users []ids.UserID) trust.Query {
 	query := m.trust.BeginQuery(users)
 	m.queries[query.ID] = query
-	return KeysQueryRequest{ID: query.ID, Users: query.Users}
+	return query
 }
 
 // KeysQueryResult is what an answer changed.
@@ -225,7 +221,7 @@ func (m *Machine) ReceiveKeysQueryResponse(ctx context.Context, raw []byte, requ
 	result, err := m.applyAnswer(ctx, raw, sequence)
 	if result != nil {
 		delete(m.queries, request)
-		m.sent(request)
+		m.outgoing(request).done(m)
 	}
 	return result, err
 }

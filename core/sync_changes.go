@@ -114,9 +114,11 @@ func (e *ToDeviceError) Unwrap() error { return e.cause }
 type sealedEvent struct {
 	at      int // in the sync
 	sender  string
+	user    ids.UserID // sender, if it is one
 	key     keys.Curve25519
 	message olm.Message
 	opened  bool
+	wedged  bool // it did not decrypt, and a new session could help
 }
 
 // ReceiveSyncChanges takes what /sync brought. When it returns without an error, Olm state, room keys and device lists are durable: move the sync
@@ -148,6 +150,7 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 		return nil, err
 	}
 	a.dispatchUpload()
+	_ = a.mend(ctx, sealed) // what the sync brought is stored; the next message that does not decrypt begins it again
 	return result, nil
 }
 
@@ -195,6 +198,7 @@ func (m *Machine) readToDevice(raw []byte, at int, into *ToDeviceEvent) *sealedE
 		return refuse(CodeToDeviceAlgorithm, "content.algorithm", nil) // Megolm among them (T18)
 	}
 	s := &sealedEvent{at: at, sender: from}
+	s.user, _ = ids.ParseUserID(from) // the gate refuses one that is none
 	text, err := content.String("sender_key")
 	if err == nil {
 		s.key, err = keys.ParseCurve25519(text)
@@ -258,79 +262,37 @@ func (a *ownAccount) receive(ctx context.Context, sealed []sealedEvent, in *Sync
 // openSealed is step 2. It returns the account and the rows of the channels as they come after it, and those of the events that nobody has opened before;
 // nothing is changed but what result says of the events.
 func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) (account *olm.Account, ops []store.Op, fresh []*ToDeviceEvent, err error) {
-	with, err := a.machine.readChannels(ctx, sealed)
+	wanted := make([]keys.Curve25519, len(sealed))
+	for i := range sealed {
+		wanted[i] = sealed[i].key
+	}
+	set, err := a.machine.readChannels(ctx, wanted)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	account = a.Account.Account
 	for i := range sealed {
 		s, into := &sealed[i], &result.Events[sealed[i].at]
-		channels := with[s.key]
+		channels := set.with[s.key]
 		decrypted, err := channels.Decrypt(account, s.message)
 		if err != nil {
 			if !s.opened { // else another tab has opened it since: what it brought is here already
 				*into = ToDeviceEvent{Kind: ToDeviceRefused, Err: err}
+				s.wedged = wedged(err)
 			}
 			continue
 		}
-		channels.Channels.Channels, account, channels.changed = decrypted.Channels, decrypted.Account, true
+		channels.moveOn(decrypted.Channels)
+		account = decrypted.Account
 		if !s.opened {
-			s.opened = true
+			s.opened, s.wedged = true, false
 			*into = ToDeviceEvent{Kind: ToDeviceDecrypted, Event: sender.DecryptedOlmEvent{
 				Sender: s.sender, SenderKey: s.key.String(), Payload: decrypted.Plaintext,
 			}}
 			fresh = append(fresh, into)
 		}
 	}
-	for i := range sealed {
-		if channels := with[sealed[i].key]; channels.changed {
-			channels.changed = false // it is one row, whoever sent how much
-			row := record.ChannelsRow(&channels.Channels)
-			ops = append(ops, store.Op{Table: row.Table, Key: row.Key, Expect: channels.rev, Value: row.Value})
-		}
-	}
-	return account, ops, fresh, nil
-}
-
-// openChannels are the channels with a device while messages are opened.
-type openChannels struct {
-	record.Channels
-	rev     uint64
-	changed bool
-}
-
-// readChannels reads the channels with everybody who sent something. Damaged ones count as none, once a copy of them lies in quarantine: whoever is
-// at the other end begins new ones. Those that only a newer version can read stay untouched, and are an error.
-func (m *Machine) readChannels(ctx context.Context, sealed []sealedEvent) (map[keys.Curve25519]*openChannels, error) {
-	with := map[keys.Curve25519]*openChannels{}
-	var order []*openChannels
-	var wanted []store.Key
-	for i := range sealed {
-		if key := sealed[i].key; with[key] == nil {
-			with[key] = &openChannels{Channels: record.Channels{Channels: olm.NewChannels(key)}}
-			order, wanted = append(order, with[key]), append(wanted, record.ChannelsKey(key))
-		}
-	}
-	rows, err := m.store.Get(ctx, store.Channels, wanted)
-	if err != nil {
-		return nil, err
-	}
-	for i := range rows {
-		if rows[i].Rev == 0 {
-			continue
-		}
-		order[i].rev = rows[i].Rev
-		stored, err := record.DecodeChannels(rows[i])
-		switch {
-		case err == nil:
-			order[i].Channels = *stored
-		case err.(*record.Error).Code == record.CodeUnknownFormat:
-			return nil, err
-		default:
-			m.quarantine(store.Channels, &rows[i], err)
-		}
-	}
-	return with, nil
+	return account, set.ops(), fresh, nil
 }
 
 // receivePayloads is step 3, for those events. When something is learned of people while signatures are checked, what was found before may not hold any

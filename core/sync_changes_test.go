@@ -9,6 +9,7 @@ import (
 	"knownsender/core"
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/olm"
 	"knownsender/core/record"
 	"knownsender/core/sender"
@@ -69,16 +70,20 @@ func (d *device) tab() *device {
 }
 
 // upload makes the next upload, as JSON; nil for none.
-func (d *device) upload() (*core.KeysUpload, map[string]any) {
+func (d *device) upload() (*lane.Request, map[string]any) {
 	d.t.Helper()
-	upload, err := d.machine.KeysUpload()
-	if err != nil {
-		d.t.Fatal(err)
+	for _, request := range d.machine.OutgoingRequests() {
+		if request.Type == lane.KeysUpload {
+			return &request, jsonOf(d.t, request.Body)
+		}
 	}
-	if upload == nil {
-		return nil, nil
-	}
-	return upload, jsonOf(d.t, upload.Body)
+	return nil, nil
+}
+
+// mark brings the answer to a request.
+func (d *device) mark(id string, body []byte) error {
+	_, err := d.machine.MarkRequestAsSent(context.Background(), id, body)
+	return err
 }
 
 // uploaded makes all uploads and answers them as a server that gives everything back it was given.
@@ -93,7 +98,7 @@ func (d *device) uploaded() (oneTimeKeys []keys.Curve25519) {
 			oneTimeKeys = append(oneTimeKeys, d.curve(key.(map[string]any)["key"].(string)))
 		}
 		answer := fmt.Sprintf(`{"one_time_key_counts":{"signed_curve25519":%d}}`, len(oneTimeKeys))
-		if err := d.machine.MarkKeysUploaded(context.Background(), upload.ID, []byte(answer)); err != nil {
+		if err := d.mark(upload.ID, []byte(answer)); err != nil {
 			d.t.Fatal(err)
 		}
 	}
@@ -399,14 +404,14 @@ func TestUploads(t *testing.T) {
 		t.Error("an upload that was lost is not listed again")
 	}
 	for what, answer := range map[string]string{"no JSON": "{", "no counts": "{}", "no number": `{"one_time_key_counts":{"signed_curve25519":"x"}}`} {
-		if err := d.machine.MarkKeysUploaded(context.Background(), second.ID, []byte(answer)); err == nil || codeOf(t, err) != core.CodeBadUpload {
+		if err := d.mark(second.ID, []byte(answer)); err == nil || codeOf(t, err) != core.CodeBadUpload {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := d.machine.MarkKeysUploaded(context.Background(), second.ID, []byte(`{"one_time_key_counts":{"signed_curve25519":50}}`)); err != nil {
+	if err := d.mark(second.ID, []byte(`{"one_time_key_counts":{"signed_curve25519":50}}`)); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.machine.MarkKeysUploaded(context.Background(), second.ID, []byte(`{}`)); err == nil || codeOf(t, err) != core.CodeUnknownRequest {
+	if err := d.mark(second.ID, []byte(`{}`)); err == nil || codeOf(t, err) != core.CodeUnknownRequest {
 		t.Errorf("answered twice: %v", err)
 	}
 	if more, body := d.upload(); more != nil {
@@ -477,9 +482,6 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("neither keys nor an account: %v", err)
 	}
 	w := newWorld(t)
-	if _, err := w.machine.KeysUpload(); err == nil || codeOf(t, err) != core.CodeNoAccount {
-		t.Errorf("a host with its own Olm: %v", err)
-	}
 	if _, err := w.machine.ReceiveSyncChanges(context.Background(), core.SyncChanges{}); err == nil || codeOf(t, err) != core.CodeNoAccount {
 		t.Errorf("a host with its own Olm: %v", err)
 	}

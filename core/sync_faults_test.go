@@ -60,7 +60,7 @@ func (d *device) uploadOne(count int) (oneTimeKeys []keys.Curve25519, fallback k
 		fallback = fresh[0]
 	}
 	answer := fmt.Sprintf(`{"one_time_key_counts":{"signed_curve25519":%d}}`, count)
-	if err := d.machine.MarkKeysUploaded(context.Background(), upload.ID, []byte(answer)); err != nil {
+	if err := d.mark(upload.ID, []byte(answer)); err != nil {
 		d.t.Fatal(err)
 	}
 	return oneTimeKeys, fallback

@@ -9,6 +9,7 @@ import (
 	"knownsender/core"
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
@@ -116,20 +117,7 @@ func (p *program) laneCounts([][]byte) ([]byte, error) {
 }
 
 func (p *program) outgoingRequests([][]byte) ([]byte, error) {
-	requests := p.machine.OutgoingRequests()
-	upload, err := p.machine.KeysUpload()
-	count := len(requests)
-	if err == nil && upload != nil { // without an account there are no uploads
-		count++
-	}
-	return array(nil, count, func(dst []byte, i int) []byte {
-		if i == len(requests) {
-			return object(dst, func(dst []byte) []byte {
-				return text(text(text(dst, "id", upload.ID), "type", "keys_upload"), "body", string(upload.Body))
-			})
-		}
-		return appendRequest(dst, &requests[i])
-	}), nil
+	return appendRequests(nil, p.machine.OutgoingRequests()), nil
 }
 
 func (p *program) markRequestAsSent(ctx context.Context, args [][]byte) ([]byte, error) {
@@ -145,19 +133,17 @@ func (p *program) markAllTrackedUsersAsDirty(ctx context.Context, _ [][]byte) ([
 	return []byte("{}"), p.machine.MarkAllTrackedUsersAsDirty(ctx)
 }
 
-// appendRequest writes a /keys/query request with the body to send.
-func appendRequest(dst []byte, r *core.KeysQueryRequest) []byte {
-	body := object(nil, func(dst []byte) []byte {
-		return object(name(dst, "device_keys"), func(dst []byte) []byte {
-			for _, user := range r.Users {
-				dst = append(name(dst, string(user)), "[]"...)
-			}
-			return dst
-		})
-	})
+// appendRequest writes a request to send.
+func appendRequest(dst []byte, r *lane.Request) []byte {
 	return object(dst, func(dst []byte) []byte {
-		return text(text(text(dst, "id", r.ID), "type", "keys_query"), "body", string(body))
+		dst = text(text(dst, "id", r.ID), "type", r.Type.String())
+		return text(text(text(dst, "method", r.Method()), "path", r.Path()), "body", string(r.Body))
 	})
+}
+
+// appendRequests writes a list of them.
+func appendRequests(dst []byte, requests []lane.Request) []byte {
+	return array(dst, len(requests), func(dst []byte, i int) []byte { return appendRequest(dst, &requests[i]) })
 }
 
 func (p *program) meetPeers([][]byte) ([]byte, error) {

@@ -18,6 +18,34 @@ var openAccount = core.OpenAccount
 
 func (p *program) registerOlm(door *jsbridge.Door) {
 	door.Async("receiveSyncChanges", p.opened(-1, p.receiveSyncChanges))
+	door.Async("getMissingSessions", p.opened(-1, p.getMissingSessions))
+	door.Async("encryptToDeviceEvent", p.opened(4, p.encryptToDeviceEvent))
+}
+
+// getMissingSessions takes users; the answer is a request, or null.
+func (p *program) getMissingSessions(ctx context.Context, args [][]byte) ([]byte, error) {
+	users, err := parseUsers(args)
+	if err != nil {
+		return nil, err
+	}
+	request, err := p.machine.MissingSessions(ctx, users)
+	if err != nil || request == nil {
+		return []byte("null"), err
+	}
+	return appendRequest(nil, request), nil
+}
+
+// encryptToDeviceEvent takes user, device, event type and content.
+func (p *program) encryptToDeviceEvent(ctx context.Context, args [][]byte) ([]byte, error) {
+	user, err := ids.ParseUserID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	device, err := ids.ParseDeviceID(string(args[1]))
+	if err != nil {
+		return nil, err
+	}
+	return p.machine.EncryptToDeviceEvent(ctx, user, device, string(args[2]), args[3])
 }
 
 // receiveSyncChanges takes the count of one-time keys on the server (empty: not told), "true" when the fallback key was used, the numbers of users in

@@ -14,8 +14,11 @@ import (
 // openAccount is nil: this engine has no Olm, and links nothing of it.
 var openAccount func(context.Context, store.Store, ids.UserID, ids.DeviceID) (core.OlmAccount, error)
 
+// registerOlm answers what takes an Olm account.
 func (p *program) registerOlm(door *jsbridge.Door) {
-	door.Async("receiveSyncChanges", p.opened(-1, func(context.Context, [][]byte) ([]byte, error) {
-		return nil, &core.AccountError{Code: core.CodeNoAccount}
-	}))
+	for _, name := range []string{"receiveSyncChanges", "getMissingSessions", "encryptToDeviceEvent"} {
+		door.Async(name, p.opened(-1, func(context.Context, [][]byte) ([]byte, error) {
+			return nil, &core.AccountError{Code: core.CodeNoAccount}
+		}))
+	}
 }

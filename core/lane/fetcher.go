@@ -3,17 +3,13 @@ package lane
 import (
 	"context"
 	"strconv"
-
-	"knownsender/core/ids"
 )
 
 // Fetcher asks the homeserver, through the client's own connection: authentication, base address and rate limits are the client's.
 type Fetcher interface {
-	// KeysQuery sends POST /_matrix/client/v3/keys/query for the users and returns the body of the answer. It returns when ctx ends, whatever
-	// the other side does. The error is a *FetchError or the context's.
-	KeysQuery(ctx context.Context, users []ids.UserID) ([]byte, error)
-	// KeysUpload sends POST /_matrix/client/v3/keys/upload with that body, in the same way.
-	KeysUpload(ctx context.Context, body []byte) ([]byte, error)
+	// Send sends the request and returns the body of the answer. It returns when ctx ends, whatever the other side does. The error is a *FetchError
+	// or the context's.
+	Send(ctx context.Context, request *Request) ([]byte, error)
 }
 
 // Codes of FetchError.

@@ -95,12 +95,8 @@ func (r *run) note(err error) {
 	}
 }
 
-// KeysQuery implements lane.Fetcher.
-func (r *run) KeysUpload(context.Context, []byte) ([]byte, error) {
-	panic("the devices of the model have their Olm elsewhere")
-}
-
-func (r *run) KeysQuery(context.Context, []ids.UserID) ([]byte, error) {
+// Send implements lane.Fetcher. The devices of the model have their Olm elsewhere, so it is always a /keys/query.
+func (r *run) Send(context.Context, *lane.Request) ([]byte, error) {
 	if r.server == "" {
 		return nil, &lane.FetchError{Code: lane.CodeFetchFailed, Err: errors.New("no network")}
 	}

@@ -10,12 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/hack-pad/safejs"
 	workers "github.com/syumai/workers/cloudflare/fetch"
 
-	"knownsender/core/ids"
 	"knownsender/core/lane"
 	"knownsender/jsbridge"
 )
@@ -65,18 +65,8 @@ func noFetch() error {
 	return &jsbridge.Error{Code: "no_fetch", Message: "The program was started without the client's fetch; give OlmMachine.open http.fetch."}
 }
 
-// KeysQuery sends one /keys/query. See [lane.Fetcher].
-func (f *Fetcher) KeysQuery(ctx context.Context, users []ids.UserID) ([]byte, error) {
-	return f.post(ctx, "/_matrix/client/v3/keys/query", string(keysQuery(users)))
-}
-
-// KeysUpload sends one /keys/upload. See [lane.Fetcher].
-func (f *Fetcher) KeysUpload(ctx context.Context, body []byte) ([]byte, error) {
-	return f.post(ctx, "/_matrix/client/v3/keys/upload", string(body))
-}
-
-// post sends one request and waits for its answer, or for the end of ctx.
-func (f *Fetcher) post(ctx context.Context, path, text string) ([]byte, error) {
+// Send sends one request and waits for its answer, or for the end of ctx. See [lane.Fetcher].
+func (f *Fetcher) Send(ctx context.Context, request *lane.Request) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, ended(err)
 	}
@@ -84,7 +74,7 @@ func (f *Fetcher) post(ctx context.Context, path, text string) ([]byte, error) {
 	f.last++
 	number := f.last
 	f.mu.Unlock()
-	if _, err := f.binding.Call("give", number, text); err != nil {
+	if _, err := f.binding.Call("give", number, string(request.Body)); err != nil {
 		return nil, failed(err)
 	}
 	type answer struct {
@@ -93,7 +83,7 @@ func (f *Fetcher) post(ctx context.Context, path, text string) ([]byte, error) {
 	}
 	done := make(chan answer, 1)
 	go func() {
-		body, err := f.exchange(number, path)
+		body, err := f.exchange(number, request)
 		done <- answer{body, err}
 	}()
 	select {
@@ -109,7 +99,7 @@ func (f *Fetcher) abort(number int) { _, _ = f.binding.Call("abort", number) }
 
 // exchange has the binding send a request whose body it holds, and reads what came of it. workers panics where JavaScript throws; the
 // binding does not, but the page may have changed what a Request is.
-func (f *Fetcher) exchange(number int, path string) (body []byte, err error) {
+func (f *Fetcher) exchange(number int, request *lane.Request) (body []byte, err error) {
 	defer func() {
 		if thrown := recover(); thrown != nil {
 			f.abort(number)
@@ -118,9 +108,10 @@ func (f *Fetcher) exchange(number int, path string) (body []byte, err error) {
 	}()
 	// The host part is never looked at: where the homeserver lies is the client's matter. A body made here would be a stream, and browsers
 	// refuse a Request with one.
+	path, query, _ := strings.Cut(request.Path(), "?")
 	response, err := f.client.Do(&workers.Request{Request: &http.Request{
-		Method: http.MethodPost,
-		URL:    &url.URL{Scheme: "https", Host: "homeserver.invalid", Path: path},
+		Method: request.Method(),
+		URL:    &url.URL{Scheme: "https", Host: "homeserver.invalid", Path: path, RawQuery: query},
 		Header: http.Header{headerRequest: {strconv.Itoa(number)}},
 	}}, nil)
 	if err != nil {

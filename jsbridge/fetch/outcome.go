@@ -10,9 +10,6 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
-	"knownsender/core/ids"
 	"knownsender/core/lane"
 )
 
@@ -60,21 +57,4 @@ func ended(err error) error {
 		return &lane.FetchError{Code: lane.CodeFetchTimeout, Err: err}
 	}
 	return err
-}
-
-// keysQuery is the body of a /keys/query for all devices of the users.
-func keysQuery(users []ids.UserID) []byte {
-	size := len(`{"device_keys":{}}`)
-	for _, user := range users {
-		size += len(user) + len(`"":[],`)
-	}
-	body := append(make([]byte, 0, size), `{"device_keys":{`...)
-	for i, user := range users {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body, _ = jsontext.AppendQuote(body, string(user))
-		body = append(body, `:[]`...)
-	}
-	return append(body, `}}`...)
 }

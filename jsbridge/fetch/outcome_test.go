@@ -2,13 +2,11 @@ package fetch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"knownsender/core/ids"
 	"knownsender/core/lane"
 )
 
@@ -75,27 +73,5 @@ func TestContextsEndInTwoWays(t *testing.T) {
 	}
 	if err := ended(context.Canceled); err != context.Canceled {
 		t.Errorf("given up: %v", err)
-	}
-}
-
-func TestKeysQueryAsksForAllDevices(t *testing.T) {
-	for _, users := range [][]ids.UserID{
-		nil,
-		{"@alice:example.org"},
-		{"@alice:example.org", "@\"quoted\\ \n\u2028é𐀀:example.org", "@bob:[::1]:8448"},
-	} {
-		body := keysQuery(users)
-		var got map[string]map[ids.UserID][]string
-		if err := json.Unmarshal(body, &got); err != nil {
-			t.Fatalf("%s: %v", body, err)
-		}
-		if len(got) != 1 || got["device_keys"] == nil || len(got["device_keys"]) != len(users) {
-			t.Fatalf("%s", body)
-		}
-		for _, user := range users {
-			if devices, there := got["device_keys"][user]; !there || devices == nil || len(devices) != 0 {
-				t.Errorf("%s does not ask for all devices of %q", body, user)
-			}
-		}
 	}
 }

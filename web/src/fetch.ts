@@ -14,8 +14,8 @@ import { textOf } from "./errors.js";
 
 /** A request the client is asked to send. */
 export interface HostRequest {
-  readonly method: "POST";
-  /** Path below the homeserver's base address, such as `/_matrix/client/v3/keys/query`. */
+  readonly method: "POST" | "PUT";
+  /** Path below the homeserver's base address, such as `/_matrix/client/v3/keys/query`; with a query where there is one. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   /** JSON. */
@@ -46,8 +46,8 @@ export interface HostResponse {
  *
  * With matrix-js-sdk:
  *
- *     ({ path, body, headers, signal }) =>
- *       client.http.authedRequest(Method.Post, path, undefined, body, { prefix: "", json: false, headers, abortSignal: signal })
+ *     ({ method, path, body, headers, signal }) =>
+ *       client.http.authedRequest(method as Method, path, undefined, body, { prefix: "", json: false, headers, abortSignal: signal })
  *
  * An answer of the server other than 200 may be a Response or, as in matrix-js-sdk, an error with `httpStatus`, `httpHeaders` and `data`.
  */
@@ -130,9 +130,10 @@ async function send(fetch: HostFetch, request: Request, { body, controller }: Ex
   const ask = async (): Promise<Outcome> => {
     let stage = "";
     try {
+      const url = new URL(request.url);
       const answer: unknown = await fetch({
-        method: "POST",
-        path: new URL(request.url).pathname,
+        method: request.method === "PUT" ? "PUT" : "POST",
+        path: url.pathname + url.search,
         headers: { "Content-Type": "application/json", Accept: "application/json" },
         body,
         signal,

@@ -29,7 +29,6 @@ import type {
   ImportResult,
   JsonObject,
   KeysBackupRequest,
-  KeysQueryRequest,
   KeysQueryResult,
   LaneCounts,
   OutgoingRequest,
@@ -275,6 +274,31 @@ export class OlmMachine {
   }
 
   /**
+   * The request that claims one-time keys of those devices of the users with whom there is no Olm session, or null where there is one with all of them.
+   * Send it and give the answer to {@link markRequestAsSent}; it is among {@link outgoingRequests} too. A device without a key is left alone for a while.
+   * With `http.fetch` the machine claims by itself what it needs, and nobody has to call this. Errors: `no_account`, `bad_user_id`.
+   *
+   * Source: client-server API, `POST /_matrix/client/v3/keys/claim`.
+   */
+  async getMissingSessions(users: readonly string[]): Promise<OutgoingRequest | null> {
+    this.#open();
+    return parse<OutgoingRequest | null>(await this.#engine.callText("getMissingSessions", users));
+  }
+
+  /**
+   * Encrypts a to-device event for one device and resolves with the content of the `m.room.encrypted` to send it, once the Olm session is stored. Our
+   * own device keys travel with it (MSC4147). With `http.fetch` a session is begun where there is none. Errors: `no_account`, `unknown_device`,
+   * `no_olm_session`, `bad_content`, `bad_olm_plaintext` (too long), `bad_user_id`, `bad_device_id`, and those of a request: `fetch_failed`,
+   * `fetch_status`, `fetch_timeout`, `rate_limited`, `answer_too_large`, `bad_claim`.
+   *
+   * Source: client-server API, "m.olm.v1.curve25519-aes-sha2".
+   */
+  async encryptToDeviceEvent(userId: string, deviceId: string, eventType: string, content: string | JsonObject): Promise<JsonObject> {
+    this.#open();
+    return parse<JsonObject>(await this.#engine.callText("encryptToDeviceEvent", [userId, deviceId, eventType, jsonText(content)]));
+  }
+
+  /**
    * Takes `m.room_key.withheld` to-device events, decrypted or plain, and resolves when they are stored: for each null, or why it was
    * refused (`bad_withheld`, `withheld_no_session`, `bad_json`). A notice explains a key that is missing; it never touches one that is here.
    */
@@ -490,15 +514,16 @@ export class OlmMachine {
    *
    * Errors: `bad_user_id`.
    */
-  queryKeysForUsers(users: readonly string[]): KeysQueryRequest {
+  queryKeysForUsers(users: readonly string[]): OutgoingRequest {
     this.#open();
-    return parse<KeysQueryRequest>(this.#engine.syncText("queryKeysForUsers", users));
+    return parse<OutgoingRequest>(this.#engine.syncText("queryKeysForUsers", users));
   }
 
   /**
    * Lists the requests to send, for a client that gave no `http.fetch`: `/keys/query` for the senders of room keys that wait and for followed
-   * users whose device lists are outdated, and, where the Olm account is here, `/keys/upload` with the keys the server is yet to have. Send each
-   * and give the answer to {@link markRequestAsSent}; until then it stays on the list, so one that was lost is met again. Ask after every sync.
+   * users whose device lists are outdated; where the Olm account is here, `/keys/upload` with the keys the server is yet to have, and what channels that
+   * broke need to be mended (`/keys/claim`, then a to-device message); and what any method has begun. Send each and give the answer to
+   * {@link markRequestAsSent}; until then it stays on the list, so one that was lost is met again. Ask after every sync.
    */
   outgoingRequests(): OutgoingRequest[] {
     this.#open();
@@ -506,8 +531,9 @@ export class OlmMachine {
   }
 
   /**
-   * Takes the answer to a request of {@link outgoingRequests}: of `/keys/query` the same as {@link receiveKeysQueryResponse}, of `/keys/upload` with
-   * null for a result (`bad_upload` for what is no answer). When it is refused, the request is still on the list.
+   * Takes the answer to a request of {@link outgoingRequests}: of `/keys/query` the same as {@link receiveKeysQueryResponse}, of every other with
+   * null for a result. When it is refused, the request is still on the list. Errors: `unknown_request`, `bad_upload` and `bad_claim` for what is no
+   * answer, and those of the method that began the request.
    */
   async markRequestAsSent(requestId: string, response: string | JsonObject): Promise<KeysQueryResult | null> {
     this.#open();

@@ -262,19 +262,19 @@ export interface NestedDecryption {
   readonly refusal: Refusal | null;
 }
 
-/** A request to send to the homeserver. */
+/** What a request asks of the homeserver; matrix-sdk-crypto's `RequestType` has the same kinds. */
+export type RequestType = "keys_query" | "keys_upload" | "keys_claim" | "to_device" | "signature_upload" | "signing_keys_upload" | "keys_backup";
+
+/** A request to send to the homeserver, as it is. */
 export interface OutgoingRequest {
   /** Give it back with the answer, see {@link OlmMachine.markRequestAsSent}. */
   readonly id: string;
-  /** `POST /_matrix/client/v3/keys/query`, or `POST /_matrix/client/v3/keys/upload`. */
-  readonly type: "keys_query" | "keys_upload";
+  readonly type: RequestType;
+  readonly method: "POST" | "PUT";
+  /** Path below the homeserver's base address, with a query where there is one. */
+  readonly path: string;
   /** The JSON body, as text. */
   readonly body: string;
-}
-
-/** A `/keys/query` request to send to the homeserver: `POST /_matrix/client/v3/keys/query`. */
-export interface KeysQueryRequest extends OutgoingRequest {
-  readonly type: "keys_query";
 }
 
 /** What the slow lane and the background retry have under way. */

@@ -27,7 +27,7 @@ describe("fetching through the client", () => {
 
 /** The one line a client on matrix-js-sdk writes; its types stand for the library's. */
 interface MatrixHttpApi {
-  authedRequest<T>(method: "POST", path: string, query: undefined, body: string, options: { prefix: string; json: boolean; headers: Record<string, string>; abortSignal: AbortSignal }): Promise<T>;
+  authedRequest<T>(method: "POST" | "PUT", path: string, query: undefined, body: string, options: { prefix: string; json: boolean; headers: Record<string, string>; abortSignal: AbortSignal }): Promise<T>;
 }
 
 const withMatrixJsSdk = (http: MatrixHttpApi): HostFetch => ({ method, path, body, headers, signal }) =>

@@ -1,0 +1,66 @@
+package core
+
+import (
+	"context"
+	"slices"
+
+	"knownsender/core/keys"
+	"knownsender/core/olm"
+	"knownsender/core/trust"
+)
+
+// A channel whose two sides no longer agree is mended by this side, for the other does not know (specification, "Recovering from undecryptable messages"): a
+// one-time key is claimed, a new session begun, and an m.dummy sent over it, by which the other side comes to use it. What was lost stays lost.
+
+// mendingPause is the least time between two mendings with one device, in milliseconds: an hour. Somebody who sends nonsense shall not use up the one-time
+// keys of others through us.
+const mendingPause = 3_600_000
+
+// wedged says whether a message that did not decrypt speaks of a session that broke: not one that was decrypted before, that was padded wrongly, or that
+// names another device than it came from.
+func wedged(err error) bool {
+	refused, ok := err.(*olm.Error)
+	if !ok {
+		return false
+	}
+	switch refused.Code {
+	case olm.CodeUnknownOlmSession, olm.CodeBadOlmMAC, olm.CodeOlmMessageGap, olm.CodeOneTimeKeyUnknown:
+		return true
+	}
+	return false
+}
+
+// mend begins to mend the channels over which messages did not decrypt, with devices that their senders are known to have. The error is the store's; the
+// next message that does not decrypt begins it again.
+func (a *ownAccount) mend(ctx context.Context, sealed []sealedEvent) error {
+	m := a.machine
+	var broken []trust.Device
+	var wanted []keys.Curve25519
+	for i := range sealed {
+		s := &sealed[i]
+		if !s.wedged || a.mending[s.key] || !a.keyless[s.key].Due(m.now()) {
+			continue
+		}
+		if device, known := m.trust.DeviceByCurve(s.user, s.key); known && s.key != a.Curve25519() {
+			a.mending[s.key] = true
+			broken, wanted = append(broken, device), append(wanted, s.key)
+		}
+	}
+	if len(broken) == 0 {
+		return nil
+	}
+	set, err := m.readChannels(ctx, wanted)
+	broken = slices.DeleteFunc(broken, func(device trust.Device) bool {
+		at := set.with[device.Curve25519].MendedAt
+		early := err != nil || at != 0 && at <= m.now() && m.now()-at < mendingPause
+		if early {
+			delete(a.mending, device.Curve25519)
+		}
+		return early
+	})
+	if len(broken) > 0 {
+		a.postClaim(broken, true)
+		m.deliverDue()
+	}
+	return err
+}
