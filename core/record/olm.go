@@ -1,7 +1,8 @@
 package record
 
-// The record of our own Olm account, format version 1: [user, device, state, flags, fallback at, ...], and of the channels with one device, format
-// version 1: [state, mended at, ...]. The states are those of core/olm, secret, and in no form that anybody else would read.
+// The record of our own Olm account, format version 2: [user, device, state, flags, fallback at, cross-signer, cross-signature, ...], of which version
+// 1 lacks the last two; and of the channels with one device, format version 1: [state, mended at, ...]. The states are those of core/olm, secret, and
+// in no form that anybody else would read.
 
 import (
 	"knownsender/core/ids"
@@ -11,8 +12,9 @@ import (
 )
 
 const (
-	accountVersion  = 1
-	accountMembers  = 5
+	accountVersion  = 2
+	accountMembers  = 7
+	accountMembers1 = 5
 	channelsVersion = 1
 	channelsMembers = 2
 )
@@ -30,8 +32,12 @@ type Account struct {
 	DeviceID ids.DeviceID
 	Shared   bool // the server has this device's keys
 
-	FallbackAt int64  // when the present fallback key was made, milliseconds since 1970
-	Extra      []byte // members a newer version has added
+	FallbackAt int64 // when the present fallback key was made, milliseconds since 1970
+
+	CrossSigner    keys.Ed25519   // the self-signing key that signed this device's keys; zero for none
+	CrossSignature keys.Signature // its signature
+
+	Extra []byte // members a newer version has added
 }
 
 // AccountRow is the row of an account.
@@ -45,6 +51,8 @@ func AccountRow(a *Account) store.Row {
 	p.bytes(a.AppendState(nil))
 	p.uint(flags(a.Shared))
 	p.int(a.FallbackAt)
+	p.key((*[32]byte)(&a.CrossSigner))
+	p.bytes(a.CrossSignature[:crossSignatureLength(a.CrossSigner)])
 	p.raw(extra)
 	row.Value = p.seal(accountVersion, &row)
 	return row
@@ -52,13 +60,16 @@ func AccountRow(a *Account) store.Row {
 
 // DecodeAccount reads the row of an account. Errors are *Error.
 func DecodeAccount(row store.Row) (*Account, error) {
-	u, _, err := newUnpacker(&row, store.Meta, accountVersion)
+	u, version, err := newUnpacker(&row, store.Meta, accountVersion)
 	if err != nil {
 		return nil, err
 	}
 	defer u.done()
-	a := &Account{}
-	more := u.record(accountMembers)
+	a, members := &Account{}, accountMembers
+	if version == 1 {
+		members = accountMembers1
+	}
+	more := u.record(members)
 	a.UserID = u.user("the user")
 	a.DeviceID = u.device("the device")
 	state := u.bytes("the account")
@@ -69,6 +80,14 @@ func DecodeAccount(row store.Row) (*Account, error) {
 	}
 	a.Shared = u.flags(1, "the flags") != 0
 	a.FallbackAt = u.int("the time")
+	if version > 1 {
+		a.CrossSigner = u.ed25519("the cross-signer")
+		signature := u.bytes("the cross-signature")
+		if len(signature) != crossSignatureLength(a.CrossSigner) {
+			u.fail("the cross-signature has the wrong length", nil)
+		}
+		copy(a.CrossSignature[:], signature)
+	}
 	if u.fault == nil && (a.UserID == "" || a.DeviceID == "") {
 		u.fail("the account is nobody's", nil)
 	}
@@ -77,6 +96,14 @@ func DecodeAccount(row store.Row) (*Account, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// crossSignatureLength is the length of the signature by that key, none when there is no key.
+func crossSignatureLength(by keys.Ed25519) int {
+	if by == (keys.Ed25519{}) {
+		return 0
+	}
+	return len(keys.Signature{})
 }
 
 // ChannelsKey is the key of the row of the channels with a device.

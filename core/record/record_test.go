@@ -213,7 +213,7 @@ func TestAddedMembersSurvive(t *testing.T) {
 			continue
 		}
 		want := newer.Value
-		if row.Table == store.Tombstones || row.Table == store.Withheld || row.Table == store.Meta {
+		if row.Table == store.Tombstones || row.Table == store.Withheld || row.Table == store.Meta && name != "cross-signing" {
 			want = row.Value // never written from what was read: passed over
 		}
 		if !bytes.Equal(back.Value, want) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"testing"
 
+	"knownsender/core/crosssigning"
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/lane"
@@ -166,6 +167,19 @@ func request() *record.RoomKeyRequest {
 	return &record.RoomKeyRequest{RoomID: room, SessionID: directKey().SessionID, ID: "REQUEST", At: 1_720_000_000_123}
 }
 
+func crossSigning(t testing.TB) *record.CrossSigning {
+	t.Helper()
+	seed := func(name string) string {
+		seed := sha256.Sum256([]byte(name))
+		return string(keys.EncodeBase64(nil, seed[:]))
+	}
+	private, err := crosssigning.Parse(crosssigning.Export{Master: seed("master"), SelfSigning: seed("self_signing"), UserSigning: seed("user_signing")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &record.CrossSigning{Keys: private, Standing: record.KeysKept}
+}
+
 // rows has one row of every kind.
 func rows(t testing.TB) map[string]store.Row {
 	all := map[string]store.Row{
@@ -175,6 +189,8 @@ func rows(t testing.TB) map[string]store.Row {
 		"meta":       record.MetaRow("name", []byte("value")),
 		"judge-note": record.JudgeNoteRow(note()),
 		"request":    record.RequestRow(request()),
+
+		"cross-signing": record.CrossSigningRow(crossSigning(t)),
 	}
 	for name, c := range copies(t) {
 		all["copy-"+name] = record.CopyRow(c)
@@ -232,6 +248,13 @@ func again(row store.Row) (store.Row, error) {
 			return store.Row{}, err
 		}
 		return record.JudgeNoteRow(n), nil
+	}
+	if row.Key.Equal(record.CrossSigningKey()) {
+		c, err := record.DecodeCrossSigning(row)
+		if err != nil {
+			return store.Row{}, err
+		}
+		return record.CrossSigningRow(c), nil
 	}
 	value, err := record.DecodeMeta(row)
 	if err != nil {
