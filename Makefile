@@ -92,7 +92,7 @@ fuzz:
 	node web/packaging/fuzz.mjs $(FUZZTIME)
 
 # What the calls cost: the synchronous ones natively and, as JavaScript calls them, in headless Chrome; then what grows with people and
-# keys; then keys in and out beside the peer, @matrix-org/matrix-sdk-crypto-wasm.
+# keys; then keys in and out, and raw syncs and messages, beside the peer, @matrix-org/matrix-sdk-crypto-wasm.
 BENCH := FastLane|EncryptionInfo
 bench: debian build test-build
 	go test -run '^$$' -bench '$(BENCH)' ./core
@@ -101,6 +101,7 @@ bench: debian build test-build
 	node web/bench/run.mjs '$(BENCH)'
 	node web/bench/people.mjs
 	node web/bench/keys.mjs
+	node web/bench/reception.mjs
 
 # The small worlds of core/modeltest to their end, every interleaving of two tabs with a death at every commit, and the seeded faults. Some
 # minutes; make test walks a part of it.

@@ -2,9 +2,8 @@
 // devices, first and unchanged; 1,000 room keys received in one call; 500 more one by one, among 10,000; 10,000 room keys of one sender who
 // becomes known. Beside each figure the longest time the page's thread was not free.
 
-import { chromium } from "playwright-core";
 import { keysQueryAnswer, Outbound, Person } from "../build/test/people.js";
-import { serve } from "../build/test/server.js";
+import { inChrome, print } from "./bench.mjs";
 
 const room = "!bench:example.org";
 const me = new Person("@me:example.org", "MINE");
@@ -20,35 +19,15 @@ const items = Array.from({ length: Number(process.env.KEYS ?? 10_000) }, () => n
 
 const single = Array.from({ length: 500 }, () => new Outbound(room).item(stranger, me, { embed: false }));
 
-const server = await serve();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROME ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-try {
-  const page = await browser.newPage();
-  await page.goto(`${server.origin}/page`);
-  const rows = await page.evaluate(
+await inChrome(async (page, where) => {
+  const { rows, counts } = await page.evaluate(
     async ({ own, crowd, known, items, single }) => {
       const { OlmMachine } = await import("/dist/index.js");
       const machine = await OlmMachine.open({ ...own, store: { name: "bench" } });
-      const rows = [];
-      let longest = 0;
-      let last = performance.now();
-      setInterval(() => {
-        longest = Math.max(longest, performance.now() - last);
-        last = performance.now();
-      }, 1);
-      const rest = () => new Promise((resolve) => setTimeout(resolve, 50));
+      const counts = {};
       const measure = async (what, count, unit, work) => {
-        await rest();
-        longest = 0;
-        last = performance.now();
-        const start = performance.now();
-        await work();
-        const took = performance.now() - start;
-        await rest();
-        rows.push([what, `${took.toFixed(0)} ms`, `${((took * 1000) / count).toFixed(0)} us ${unit}`, `${longest.toFixed(0)} ms`]);
+        counts[what] = [count, unit];
+        await bench.measure(what, "ours", work);
       };
       await measure("/keys/query, 500 users of 2 devices, first", 500, "a user", () => machine.receiveKeysQueryResponse(crowd));
       await measure("the same, unchanged", 500, "a user", () => machine.receiveKeysQueryResponse(crowd));
@@ -65,15 +44,13 @@ try {
       await measure(`${all} room keys, their sender becomes known`, all, "a key", () => machine.receiveKeysQueryResponse(known));
       if (told !== all) throw new Error(`told of ${told} of ${all}`);
       await machine.close();
-      return rows;
+      return { rows: bench.rows, counts };
     },
-    {
-      own: me.own, crowd: JSON.stringify(crowd), known: keysQueryAnswer([stranger]), items, single,
-    },
+    { own: me.own, crowd: JSON.stringify(crowd), known: keysQueryAnswer([stranger]), items, single },
   );
-  console.log(`in Chrome ${browser.version()}, IndexedDB:`);
-  for (const row of [["", "took", "each", "longest block"], ...rows]) console.log(row[0].padEnd(56) + row.slice(1).map((cell) => cell.padStart(16)).join(""));
-} finally {
-  await browser.close();
-  await server.close();
-}
+  console.log(`${where}, IndexedDB:`);
+  print(["", "took", "each", "longest block"], Object.entries(rows).map(([what, { ours }]) => {
+    const [count, unit] = counts[what];
+    return [what, `${ours.took[0].toFixed(0)} ms`, `${((ours.took[0] * 1000) / count).toFixed(0)} us ${unit}`, `${ours.longest.toFixed(0)} ms`];
+  }));
+});

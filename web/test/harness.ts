@@ -9,7 +9,7 @@ export { top, wasmPath } from "./server.js";
 
 export const chromePath = process.env["CHROME"] ?? "/usr/bin/chromium";
 
-const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+export const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync"];
 
 /** What a page's script is given. */

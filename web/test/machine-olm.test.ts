@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import Olm from "@matrix-org/olm";
 import { after, before, test } from "node:test";
 import { useChrome } from "./harness.js";
+import { knownAs, LibolmDevice } from "./libolm.js";
 import { withKit } from "./machinekit.js";
 import { keysQueryAnswer, Outbound, Person } from "./people.js";
 
@@ -18,53 +19,12 @@ interface Upload {
   fallback_keys: Record<string, { key: string; fallback: boolean }>;
 }
 
-/** Somebody's device whose Olm is libolm. */
-class Peer {
-  readonly #account = new Olm.Account();
-  #session: Olm.Session | undefined;
-  readonly person: Person;
-
-  constructor(userId: string, deviceId: string) {
-    this.#account.create();
-    const { curve25519 } = JSON.parse(this.#account.identity_keys()) as { curve25519: string };
-    this.person = new Person(userId, deviceId, "yes", curve25519);
-  }
-
-  /** Begins a channel, as with a key that the server handed out. */
-  begin(theirs: string, oneTimeKey: string): void {
-    this.#session = new Olm.Session();
-    this.#session.create_outbound(this.#account, theirs, oneTimeKey);
-  }
-
-  /** The to-device event in which a payload reaches us. */
-  event(theirs: string, payload: object): string {
-    const message = this.#session?.encrypt(JSON.stringify(payload)) as { type: number; body: string };
-    return JSON.stringify({
-      type: "m.room.encrypted",
-      sender: this.person.userId,
-      content: { algorithm: "m.olm.v1.curve25519-aes-sha2", sender_key: this.person.curve25519, ciphertext: { [theirs]: message } },
-    });
-  }
-
-  free(): void {
-    this.#session?.free();
-    this.#account.free();
-  }
-}
-
-/** Our device as its senders know it. */
-function ours({ ed25519, curve25519 }: { ed25519: string; curve25519: string }): Person {
-  const me = new Person(own.userId, own.deviceId, "no", curve25519);
-  Object.defineProperty(me.ed25519, "public", { value: ed25519 });
-  return me;
-}
-
 before(async () => Olm.init());
-const peers: Peer[] = [];
+const peers: LibolmDevice[] = [];
 after(() => peers.forEach((peer) => peer.free()));
 
-function peer(userId: string, deviceId: string): Peer {
-  const made = new Peer(userId, deviceId);
+function peer(userId: string, deviceId: string): LibolmDevice {
+  const made = new LibolmDevice(userId, deviceId);
   peers.push(made);
   return made;
 }
@@ -92,7 +52,7 @@ test("scenarios 46 to 50: raw to-device events of libolm are opened, kept, attri
     utility.free();
 
     const theirs = opened.keys.curve25519;
-    const me = ours(opened.keys);
+    const me = knownAs(own.userId, own.deviceId, opened.keys);
     const alice = peer("@alice:test", "PHONE");
     alice.begin(theirs, oneTimeKeys[0] ?? "");
     const sessions = Array.from({ length: 3 }, () => new Outbound(room));
