@@ -1,4 +1,4 @@
-// Package megolm is the receiving side of Megolm: it reads room keys, opens room messages and compares what it holds.
+// Package megolm is Megolm: it reads room keys, opens room messages and compares what it holds; and it makes room keys and room messages.
 //
 // A sender draws a ratchet and an Ed25519 key pair, and gives both, the ratchet at some index, to every device in the room. The
 // ratchet can only be moved on, so whoever has it at index i opens message i and everything later and nothing before. The public
@@ -7,6 +7,7 @@
 //	text of m.room_key ──ParseSessionKey──▶ SessionKey ──Verify, Session──▶ InboundSession
 //	text of an export ──ParseExportedSessionKey──────────────────────────▶ InboundSession
 //	text of an event ──ParseMessage──▶ Message ──InboundSession.Open──▶ Opening ──Check──▶ Accept
+//	NewOutboundSession ──Encrypt──▶ text of an event, the session that comes after; SessionKey ──▶ text of m.room_key
 //
 // Three rules hold everywhere. Everything has one spelling: what is accepted would be written back byte for byte. A failure
 // changes nothing. What is secret is compared in constant time and printed by nobody.

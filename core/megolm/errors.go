@@ -24,6 +24,10 @@ const (
 	CodeBadPadding          = "bad_padding"           // the MAC was right, and the sender padded wrongly
 	CodeBadMessageSignature = "bad_message_signature" // someone in the room wrote it, and not the session's owner
 
+	// EncryptionError
+	CodeBadPlaintextLength = "bad_plaintext_length" // longer than MaxPlaintext
+	CodeRatchetExhausted   = "ratchet_exhausted"    // the session has no index left: a new one is due
+
 	// MergeError
 	CodeUnconnectedSessions = "unconnected_sessions" // neither ratchet leads to the other
 
@@ -115,6 +119,22 @@ func (e *ExportError) ErrorCode() string { return e.Code }
 
 func (e *ExportError) Error() string {
 	return "the session is not known at this index" + expectedGot(int64(e.Expected), int64(e.Got))
+}
+
+// EncryptionError says why a session encrypts nothing.
+type EncryptionError struct {
+	Code          string
+	Expected, Got int // for bad_plaintext_length: the most bytes there may be, and how many there are
+}
+
+// ErrorCode is the stable name of what went wrong.
+func (e *EncryptionError) ErrorCode() string { return e.Code }
+
+func (e *EncryptionError) Error() string {
+	if e.Code == CodeRatchetExhausted {
+		return "the session has no message index left"
+	}
+	return "the message is too long for an event" + expectedGot(int64(e.Expected), int64(e.Got))
 }
 
 // MergeError says why two sessions are not merged.

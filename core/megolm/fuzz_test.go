@@ -299,6 +299,8 @@ func corpora() map[string]map[string][]any {
 		messages[name] = []any{"", content}
 	}
 
+	outboundState := append(rawExport[1:133:133], outbound.Private...)
+
 	return map[string]map[string][]any{
 		"FuzzSessionKeyShare":  shares,
 		"FuzzSessionKeyExport": exports,
@@ -311,6 +313,15 @@ func corpora() map[string]map[string][]any {
 			"farthest":  {uint32(0), uint32(1 << 24), uint32(testkit.LastIndex), []byte("e")},
 			"last-step": {uint32(testkit.LastIndex - 1), uint32(testkit.LastIndex), uint32(testkit.LastIndex), []byte("f")},
 			"backwards": {uint32(2), uint32(1), uint32(0), []byte("g")},
+		},
+		"FuzzOutboundSession": {
+			"first":       {"one", uint32(0), []byte("hello"), outboundState},
+			"empty":       {"two", uint32(1), none, none},
+			"whole-block": {"three", uint32(255), []byte("0123456789abcdef"), outboundState[:195]},
+			"part-1":      {"four", uint32(65535), []byte("hello"), append(bytes.Clone(outboundState), 0)},
+			"part-0":      {"five", uint32(1<<24 - 1), []byte("hello"), with(outboundState, 140, outboundState[140]^1)},
+			"before-last": {"six", uint32(testkit.LastIndex - 1), []byte("hello"), with(outboundState, 170, outboundState[170]^1)},
+			"last":        {"seven", uint32(testkit.LastIndex), []byte("hello"), with(outboundState, 0, 255)},
 		},
 		"FuzzDifferential": {
 			"genuine":        {"one", uint32(0), uint32(0), []byte("hello"), uint16(0), byte(0)},

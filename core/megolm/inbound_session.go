@@ -133,9 +133,14 @@ func (r *ratchet) messageKeys() messageKeys {
 }
 
 func (k messageKeys) authenticates(m *Message) bool {
+	return hmac.Equal(k.mac(m.maced()), m.mac())
+}
+
+// mac is the MAC over what stands before it in a message.
+func (k messageKeys) mac(before []byte) []byte {
 	mac := hmac.New(sha256.New, k[32:64])
-	mac.Write(m.maced())
-	return hmac.Equal(mac.Sum(nil)[:macLength], m.mac())
+	mac.Write(before)
+	return mac.Sum(nil)[:macLength]
 }
 
 // decrypt undoes AES-256-CBC and PKCS#7. The ciphertext has whole blocks, and at least one.

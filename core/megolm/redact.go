@@ -25,6 +25,15 @@ func (s InboundSession) GoString() string { return s.String() }
 // Format prints String for every verb.
 func (s InboundSession) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
 
+// String is the same for every session.
+func (s OutboundSession) String() string { return "megolm.OutboundSession" + redacted }
+
+// GoString is String.
+func (s OutboundSession) GoString() string { return s.String() }
+
+// Format prints String for every verb.
+func (s OutboundSession) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+
 // String is the same for every opening.
 func (o Opening) String() string { return "megolm.Opening" + redacted }
 

@@ -57,10 +57,11 @@ func TestI21SecretsAreNotPrinted(t *testing.T) {
 	key := must(megolm.ParseSessionKey(text))
 	session := key.Session()
 	opening := must(session.Open(must(megolm.ParseMessage(outbound.EncryptAt(0, []byte("plaintext"))))))
+	sending := outboundAt(t, outbound, 0)
 	ratchet := decode(text)[5:133]
 
 	var printed strings.Builder
-	for _, value := range []any{key, *key, session, *session, opening, *opening, struct{ Session any }{session}, []any{*key}} {
+	for _, value := range []any{key, *key, session, *session, opening, *opening, sending, *sending, struct{ Session any }{session}, []any{*key}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%c", "%08b"} {
 			fmt.Fprintf(&printed, verb+"\n", value)
 		}
@@ -81,10 +82,10 @@ func TestI21SecretsAreNotPrinted(t *testing.T) {
 			t.Errorf("%s is printed", name)
 		}
 	}
-	if got := fmt.Sprint(key, session, opening); got != "megolm.SessionKey[secret] megolm.InboundSession[secret] megolm.Opening[secret]" {
+	if got := fmt.Sprint(key, session, opening, sending); got != "megolm.SessionKey[secret] megolm.InboundSession[secret] megolm.Opening[secret] megolm.OutboundSession[secret]" {
 		t.Errorf("printed as %s", got)
 	}
-	if key.GoString() != key.String() || session.GoString() != session.String() || opening.GoString() != opening.String() {
+	if key.GoString() != key.String() || session.GoString() != session.String() || sending.GoString() != sending.String() || opening.GoString() != opening.String() {
 		t.Error("GoString is not String")
 	}
 }
@@ -112,6 +113,8 @@ func TestI21ErrorsRepeatNothing(t *testing.T) {
 		{&megolm.DecryptionError{Code: megolm.CodeBadPadding}, "the message's padding is wrong"},
 		{&megolm.DecryptionError{Code: megolm.CodeBadMessageSignature}, "the message is not signed by the session"},
 		{&megolm.ExportError{Code: megolm.CodeUnknownMessageIndex, Expected: 5, Got: 4}, "the session is not known at this index: expected 5, got 4"},
+		{&megolm.EncryptionError{Code: megolm.CodeBadPlaintextLength, Expected: 48000, Got: 48001}, "the message is too long for an event: expected 48000, got 48001"},
+		{&megolm.EncryptionError{Code: megolm.CodeRatchetExhausted}, "the session has no message index left"},
 		{&megolm.MergeError{Code: megolm.CodeUnconnectedSessions}, "the sessions are not connected"},
 		{&megolm.StateError{Code: megolm.CodeBadSessionState, Expected: 165, Got: 3}, "not a stored session: expected 165, got 3"},
 		{&megolm.StateError{Code: megolm.CodeBadSessionState}, "not a stored session: a public key or a flag that no session has"},
