@@ -101,6 +101,18 @@ func TestOthersComeBack(t *testing.T) {
 	if back, err := record.DecodeJudgeNote(record.JudgeNoteRow(note())); err != nil || !reflect.DeepEqual(back, note()) {
 		t.Errorf("note: %+v, %v", back, err)
 	}
+	back, err := record.DecodeOutbound(record.OutboundRow(outbound(t)))
+	if err != nil || !bytes.Equal(back.AppendState(nil), outboundState()) {
+		t.Fatalf("outbound: %v", err)
+	}
+	back.OutboundSession = nil
+	want := outbound(t)
+	if want.OutboundSession = nil; !reflect.DeepEqual(back, want) {
+		t.Errorf("outbound: %+v", back)
+	}
+	if back, err := record.DecodeShares(record.SharesRow(shares())); err != nil || !reflect.DeepEqual(back, shares()) {
+		t.Errorf("shares: %+v, %v", back, err)
+	}
 	if back, err := record.DecodeMeta(record.MetaRow("name", []byte("value"))); err != nil || string(back) != "value" {
 		t.Errorf("meta: %q, %v", back, err)
 	}
@@ -305,6 +317,10 @@ func TestBadRowKeys(t *testing.T) {
 		{Table: store.Replays, Key: store.Key{string(room), id, "0"}},
 		{Table: store.Withheld, Key: store.Key{string(room)}},
 		{Table: store.Withheld, Key: store.Key{string(room), "session"}},
+		{Table: store.Outbound, Key: store.Key{string(room)}},
+		{Table: store.Outbound, Key: store.Key{"room", "session"}},
+		{Table: store.Outbound, Key: store.Key{"room", "shares"}},
+		{Table: store.Outbound, Key: store.Key{string(room), "sessions"}},
 		{Table: store.Meta, Key: store.Key{"note", "NOTE"}},
 		{Table: store.Meta, Key: store.Key{"request", string(room), "session"}},
 		{Table: store.Meta, Key: store.Key{"request", "room", id}},
@@ -454,6 +470,37 @@ func TestContradictions(t *testing.T) {
 		"no cause":               {nil, []any{}},
 	} {
 		raw("note with "+name, 1, store.Meta, record.JudgeNoteKey("NOTE"), pack(t, members))
+	}
+	otherPair := append(outboundState()[:164:164], strange[:]...)
+	for name, members := range map[string][]any{
+		"a state cut":            {outboundState()[:195], 5, 7_200_000, 250, 2, 0},
+		"two halves of no pair":  {otherPair, 5, 7_200_000, 250, 2, 0},
+		"a period below an hour": {outboundState(), 5, 3_599_999, 250, 2, 0},
+		"messages out of bounds": {outboundState(), 5, 7_200_000, 10_001, 2, 0},
+		"messages beyond 2^32":   {outboundState(), 5, 7_200_000, 1 << 33, 2, 0},
+		"a fifth visibility":     {outboundState(), 5, 7_200_000, 250, 4, 0},
+		"a third flag":           {outboundState(), 5, 7_200_000, 250, 2, 4},
+		"a time as text":         {outboundState(), "5", 7_200_000, 250, 2, 0},
+		"a member less":          {outboundState(), 5, 7_200_000, 250, 2},
+	} {
+		raw("outbound session with "+name, 1, store.Outbound, record.OutboundKey(room), pack(t, members))
+	}
+	deviceKey := curve("A")
+	session, share := strange[:], []any{string(alice), "A", deviceKey[:], 5}
+	for name, members := range map[string][]any{
+		"no session":                 {[]byte{}, []any{}, []any{}},
+		"a session of low order":     {low, []any{}, []any{}},
+		"a share without an index":   {session, share[:3], []any{}},
+		"a share of nobody":          {session, []any{"", "A", deviceKey[:], 5}, []any{}},
+		"a share of no device":       {session, []any{string(alice), "", deviceKey[:], 5}, []any{}},
+		"a share without a key":      {session, []any{string(alice), "A", []byte{}, 5}, []any{}},
+		"a share with an index 2^32": {session, []any{string(alice), "A", deviceKey[:], 1 << 32}, []any{}},
+		"a notice without a code":    {session, share, []any{string(alice), "A"}},
+		"a notice to nobody":         {session, share, []any{"alice", "A", "m.no_olm"}},
+		"a code nil":                 {session, share, []any{string(alice), "A", nil}},
+		"shares nil":                 {session, nil, []any{}},
+	} {
+		raw("shares with "+name, 1, store.Outbound, record.SharesKey(room), pack(t, members))
 	}
 	raw("withheld by nobody", 1, store.Withheld, record.SessionKey(room, directKey().SessionID), pack(t, []any{"nobody", []byte{}, "", ""}))
 	raw("withheld with a key of low order", 1, store.Withheld, record.SessionKey(room, directKey().SessionID), pack(t, []any{"", low, "", ""}))

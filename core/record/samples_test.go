@@ -12,6 +12,7 @@ import (
 	"knownsender/core/megolm"
 	"knownsender/core/record"
 	"knownsender/core/sender"
+	"knownsender/core/sharing"
 	"knownsender/core/store"
 	"knownsender/core/trust"
 )
@@ -180,6 +181,33 @@ func crossSigning(t testing.TB) *record.CrossSigning {
 	return &record.CrossSigning{Keys: private, Standing: record.KeysKept}
 }
 
+// outboundState is the stored form of the session "session" at index 7, to send with.
+func outboundState() []byte {
+	seed := sha256.Sum256([]byte("session"))
+	return append(state()[:132:132], ed25519.NewKeyFromSeed(seed[:])...)
+}
+
+func outbound(t testing.TB) *record.Outbound {
+	t.Helper()
+	s, err := megolm.ParseOutboundState(outboundState())
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := sharing.Settings{RotationPeriod: 7_200_000, RotationMessages: 250, HistoryVisibility: sharing.Joined}
+	return &record.Outbound{OutboundSession: s, RoomID: room, CreatedAt: 1_720_000_000_123, Settings: settings, Shared: true}
+}
+
+func shares() *record.Shares {
+	return &record.Shares{
+		RoomID: room, SessionID: directKey().SessionID,
+		Devices: []sharing.Share{
+			{UserID: alice, DeviceID: "A", Curve25519: curve("A"), Index: 0},
+			{UserID: alice, DeviceID: "B", Curve25519: curve("B"), Index: 1<<32 - 1},
+		},
+		Told: []record.Told{{UserID: alice, DeviceID: "C", Code: "m.unverified"}, {UserID: "@bob:example.org", DeviceID: "C", Code: "m.no_olm"}},
+	}
+}
+
 // rows has one row of every kind.
 func rows(t testing.TB) map[string]store.Row {
 	all := map[string]store.Row{
@@ -191,6 +219,8 @@ func rows(t testing.TB) map[string]store.Row {
 		"request":    record.RequestRow(request()),
 
 		"cross-signing": record.CrossSigningRow(crossSigning(t)),
+		"outbound":      record.OutboundRow(outbound(t)),
+		"shares":        record.SharesRow(shares()),
 	}
 	for name, c := range copies(t) {
 		all["copy-"+name] = record.CopyRow(c)
@@ -234,6 +264,19 @@ func again(row store.Row) (store.Row, error) {
 			return store.Row{}, err
 		}
 		return record.WithheldRow(w), nil
+	case store.Outbound:
+		if len(row.Key) == 2 && row.Key[1] == "shares" {
+			s, err := record.DecodeShares(row)
+			if err != nil {
+				return store.Row{}, err
+			}
+			return record.SharesRow(s), nil
+		}
+		o, err := record.DecodeOutbound(row)
+		if err != nil {
+			return store.Row{}, err
+		}
+		return record.OutboundRow(o), nil
 	}
 	if len(row.Key) == 3 {
 		r, err := record.DecodeRequest(row)

@@ -22,19 +22,20 @@ const (
 	Replays    Table = "replays"
 	Withheld   Table = "withheld"
 	Channels   Table = "channels"
+	Outbound   Table = "outbound"
 	Meta       Table = "meta"
 	Quarantine Table = "quarantine"
 )
 
 // Tables lists every table, in the order in which dumps and resets walk them.
 func Tables() []Table {
-	return []Table{Copies, Users, Tombstones, Replays, Withheld, Channels, Meta, Quarantine}
+	return []Table{Copies, Users, Tombstones, Replays, Withheld, Channels, Outbound, Meta, Quarantine}
 }
 
 // Known says whether t is one of Tables.
 func (t Table) Known() bool {
 	switch t {
-	case Copies, Users, Tombstones, Replays, Withheld, Channels, Meta, Quarantine:
+	case Copies, Users, Tombstones, Replays, Withheld, Channels, Outbound, Meta, Quarantine:
 		return true
 	}
 	return false

@@ -459,7 +459,7 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     const keys = (rows: readonly { k: unknown }[]): string[] => rows.map(({ k }) => JSON.stringify(k)).sort();
     same(keys(aside.map(({ found }) => found)), keys([...damaged, bad]), "what could not be packed as it was");
     same([await bridge.counters(), (await bridge.get("users", ["@u"]))[0]?.revision], [{ copies: 1000n }, 3n], "other tables");
-    same(await raw(name, (database) => [...database.objectStoreNames]), ["channels", "copies", "counters", "meta", "quarantine", "replays", "system", "tombstones", "users", "withheld"], "stores");
+    same(await raw(name, (database) => [...database.objectStoreNames]), ["channels", "copies", "counters", "meta", "outbound", "quarantine", "replays", "system", "tombstones", "users", "withheld"], "stores");
     await bridge.commit([put(["!room0", "session0000", "curve", "direct"], 1n), put(["!room0", "new"])]);
     same((await all(bridge)).length, 1002, "afterwards");
     // Code of the hundred before refuses what it cannot read.

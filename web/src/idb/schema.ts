@@ -56,6 +56,11 @@ export const SCHEMA: Schema = {
       reason: "The Olm sessions of a device that has its account here, a row for each device at the other end.",
       run: (database) => void database.createObjectStore("channels", { keyPath: "k" }),
     },
+    {
+      version: 202,
+      reason: "What a device with an account here sends with: for each room the Megolm session, and who has its key.",
+      run: (database) => void database.createObjectStore("outbound", { keyPath: "k" }),
+    },
   ],
 };
 

@@ -3,7 +3,7 @@
  */
 
 /** The tables of core/store, each an object store of rows. */
-export const TABLES = ["copies", "users", "tombstones", "replays", "withheld", "channels", "meta", "quarantine"] as const;
+export const TABLES = ["copies", "users", "tombstones", "replays", "withheld", "channels", "outbound", "meta", "quarantine"] as const;
 
 /** The table whose rows lie in leaves. Those of the others are objects of their own. */
 export const LEAVES = "copies";
