@@ -50,7 +50,7 @@ func (d *device) tryReopen() error {
 	}
 	machine, err := core.Open(context.Background(), core.Options{
 		Own: trust.Own{UserID: ids.UserID(d.me.ID), DeviceID: "MYDEVICE"}, OpenAccount: core.OpenAccount,
-		Store: rows, Now: func() int64 { *d.clock++; return *d.clock }, Listener: &d.heard,
+		Store: rows, Now: func() int64 { *d.clock++; return *d.clock }, Listener: &d.heard, Fetcher: d.fetcher, Jitter: func() float64 { return 0 },
 	})
 	if err != nil {
 		return err
