@@ -3,7 +3,8 @@
 //
 //   - net/http is web/packaging/slimhttp, whose first paragraph says why. Files are named one by one from the Go that builds, so a new Go version
 //     brings no file of its own along unseen.
-//   - crypto/ecdh is X25519 alone. What stays is the library's own source; the NIST curves' tables and start-up code are left out.
+//   - crypto/ecdh is X25519 alone. What stays is the library's own source; the NIST curves' tables and start-up code are left out. A private key's public
+//     half is computed when it is asked for: golang.org/x/crypto/curve25519 makes a private key for every key agreement, which otherwise costs two.
 //   - msgpack registers at start-up what it does by reflection, which core/record never asks of it. Without the registration the linker leaves
 //     that out; single values, all that record uses, are the library's own source.
 //   - mautrix is its Olm alone. Its ids of users, rooms and files compile regular expressions at start-up, for which the tables of Unicode are
@@ -38,9 +39,16 @@ function changed(folder, file, ...changes) {
 }
 
 const ecdh = join(library, "crypto/ecdh");
-const slim = join(dirname(output), "ecdh.go.slim"); // no package of ours for `./...`
-writeFileSync(slim, changed(ecdh, "ecdh.go", ['\t"crypto/internal/fips140/ecdh"\n', ""], ["*ecdh.PublicKey", "*struct{}"], ["*ecdh.PrivateKey", "*struct{}"]));
-replace[join(ecdh, "ecdh.go")] = slim;
+const lazy = "\tx25519Basepoint := [32]byte{9}\n\tx25519ScalarMult(publicKey, key, x25519Basepoint[:])\n";
+for (const [file, ...changes] of [
+  ["ecdh.go", ['\t"crypto/internal/fips140/ecdh"\n', ""], ["*ecdh.PublicKey", "*struct{}"], ["*ecdh.PrivateKey", "*struct{}"],
+    ["\treturn k.publicKey\n", `\tpublicKey, key := make([]byte, x25519PublicKeySize), k.privateKey\n${lazy}\treturn &PublicKey{curve: k.curve, publicKey: publicKey}\n`]],
+  ["x25519.go", ["\tpublicKey := make([]byte, x25519PublicKeySize)\n", ""], [lazy, ""], ["\t\tpublicKey:  &PublicKey{curve: c, publicKey: publicKey},\n", ""]],
+]) {
+  const slim = join(dirname(output), `${file}.slim`); // no package of ours for `./...`
+  writeFileSync(slim, changed(ecdh, file, ...changes));
+  replace[join(ecdh, file)] = slim;
+}
 replace[join(ecdh, "nist.go")] = "";
 writeFileSync(output, JSON.stringify({ Replace: replace }, null, 1));
 
