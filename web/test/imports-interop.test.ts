@@ -1,37 +1,18 @@
 // Files, backups and keys of backups, exchanged with matrix-sdk-crypto-wasm in one page: what one writes the other reads, both ways.
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { JsonObject } from "../src/types.js";
-import { top, useChrome, type TestPage } from "./harness.js";
+import { useChrome } from "./harness.js";
 import { recorded, recordedFile, withKit } from "./machinekit.js";
+import { withPeer } from "./peerkit.js";
 import { BackupVault, keysQueryAnswer, olmPayload, Outbound, Person, type Json } from "./people.js";
-
-type Peer = typeof import("@matrix-org/matrix-sdk-crypto-wasm");
-
-declare global {
-  var peer: Peer;
-}
 
 const chrome = useChrome();
 const room = "!room:test";
 const me = new Person("@me:test", "MINE");
 const alice = new Person("@alice:test", "ALICE", "yes");
 const passphrase = "between two, 😀 and ümläuts";
-
-/** Opens a page with `kit` and the other implementation, `peer`, in it. */
-function withPeer<R>(story: (page: TestPage) => Promise<R>): Promise<R> {
-  chrome.server.mount("/peer/", join(top, "node_modules/@matrix-org/matrix-sdk-crypto-wasm"));
-  return withKit(chrome, async (page) => {
-    await page.inPage(async () => {
-      const peer = (await import("/peer/index.mjs" as string)) as Peer;
-      await peer.initAsync(new URL("/peer/pkg/matrix_sdk_crypto_wasm_bg.wasm", location.href));
-      globalThis.peer = peer;
-    }, undefined);
-    return story(page);
-  });
-}
 
 type Key = { [name: string]: Json };
 
@@ -46,7 +27,7 @@ describe("with matrix-sdk-crypto-wasm", () => {
   test("a file of ours is opened and imported by the peer, what it knows of senders included, and its messages decrypt there", async () => {
     const direct = new Outbound(room);
     const claimed = new Outbound("!other:test");
-    await withPeer(async ({ inPage }) => {
+    await withPeer(chrome, async ({ inPage }) => {
       const got = await inPage(async ({ own, answer, item, key, event, passphrase, room }) => {
         const { OlmMachine } = kit.ks;
         const ours = await OlmMachine.open({ ...own, store: { memory: true }, senderDataKey: new Uint8Array(32).fill(7) });
@@ -78,7 +59,7 @@ describe("with matrix-sdk-crypto-wasm", () => {
   });
 
   test("a file of the peer's, with keys it made itself, is opened and imported, and its messages decrypt", async () => {
-    await withPeer(async ({ inPage }) => {
+    await withPeer(chrome, async ({ inPage }) => {
       const got = await inPage(async ({ own, passphrase, room }) => {
         const { OlmMachine } = kit.ks;
         const theirs = await peer.OlmMachine.initialize(new peer.UserId("@peer:test"), new peer.DeviceId("PEER"));
@@ -120,7 +101,7 @@ describe("with matrix-sdk-crypto-wasm", () => {
 
   test("what we back up the peer decrypts and imports, with a key of the peer's", async () => {
     const sessions = Array.from({ length: 5 }, (_, i) => new Outbound(i < 3 ? room : "!other:test"));
-    await withPeer(async ({ inPage }) => {
+    await withPeer(chrome, async ({ inPage }) => {
       const got = await inPage(async ({ own, answer, item, keys }) => {
         const secret = peer.BackupDecryptionKey.createRandomKey();
         const ours = await kit.ks.OlmMachine.open({ ...own, store: { memory: true }, senderDataKey: new Uint8Array(32).fill(7) });
@@ -132,7 +113,7 @@ describe("with matrix-sdk-crypto-wasm", () => {
         const text = await ours.exportRoomKeys();
 
         const { rooms } = JSON.parse(request?.body ?? "") as { rooms: Record<string, { sessions: Record<string, { session_data: { ephemeral: string; mac: string; ciphertext: string } }> }> };
-        const decrypted = new Map<InstanceType<Peer["RoomId"]>, Map<string, unknown>>();
+        const decrypted = new Map<InstanceType<typeof peer["RoomId"]>, Map<string, unknown>>();
         for (const [roomId, { sessions }] of Object.entries(rooms)) {
           const opened = new Map<string, unknown>();
           for (const [id, { session_data: data }] of Object.entries(sessions)) opened.set(id, JSON.parse(secret.decryptV1(data.ephemeral, data.mac, data.ciphertext)));
@@ -155,7 +136,7 @@ describe("with matrix-sdk-crypto-wasm", () => {
 
   test("what the peer backs up we import, with its private key as base64 and as a recovery key", async () => {
     const keys = Array.from({ length: 5 }, (_, i) => new Outbound(i < 3 ? room : "!other:test").exported(alice));
-    await withPeer(async ({ inPage }) => {
+    await withPeer(chrome, async ({ inPage }) => {
       const made = await inPage(async ({ own, keys }) => {
         const secret = peer.BackupDecryptionKey.createRandomKey();
         const theirs = await peer.OlmMachine.initialize(new peer.UserId(own.userId), new peer.DeviceId(own.deviceId));
@@ -190,7 +171,7 @@ describe("with matrix-sdk-crypto-wasm", () => {
     const [shared, kept] = [new Outbound(room), new Outbound(room)];
     const bundled = [shared, kept].map((session) => ({ ...session.exported(alice), "m.shared_history": session === shared }));
     const announcing = olmPayload(alice, me, "m.room_key_bundle", {});
-    await withPeer(async ({ inPage }) => {
+    await withPeer(chrome, async ({ inPage }) => {
       const got = await inPage(async ({ alice, bundled, announcing, answer, own, senderKey, event, room }) => {
         const { OlmMachine } = kit.ks;
         const hers = await OlmMachine.open({ ...alice, store: { memory: true } });
@@ -220,7 +201,7 @@ describe("with matrix-sdk-crypto-wasm", () => {
 
   test("the private key of a backup is the same key on both sides", async () => {
     const vault = new BackupVault();
-    await withPeer(async ({ inPage }) => {
+    await withPeer(chrome, async ({ inPage }) => {
       const got = await inPage(({ base64 }) => {
         const key = peer.BackupDecryptionKey.fromBase64(base64);
         return { public: key.megolmV1PublicKey.publicKeyBase64, base64: key.toBase64() };
