@@ -2,10 +2,12 @@ package core
 
 import (
 	"context"
+	"strings"
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/olm"
+	"knownsender/core/policy"
 	"knownsender/core/record"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
@@ -69,7 +71,7 @@ type SyncResult struct {
 	Reception *Reception      // of the room keys among them, for Settle
 }
 
-// ToDeviceError says why a to-device event cannot be read at all.
+// ToDeviceError says why a to-device event cannot be read at all, or with a code of the policy's why it is withheld.
 type ToDeviceError struct {
 	Code   string
 	Member string
@@ -94,6 +96,8 @@ func (e *ToDeviceError) Error() string {
 		text = "the room key was not encrypted"
 	case CodeToDeviceAlgorithm:
 		text = "the to-device event is encrypted in a way that is not for to-device events"
+	case policy.CodeUnsignedDevice, policy.CodeVerificationViolation, policy.CodeUnverifiedIdentity, policy.CodeTampered:
+		text = "the policy withholds what the sender of the to-device event writes"
 	}
 	if e.Member != "" {
 		text += ", `" + e.Member + "`"
@@ -375,6 +379,10 @@ func (m *Machine) arrive(a *arrival, held []bool, now int64, reception *Receptio
 			a.into.Kind, a.into.Err = ToDeviceRefused, err
 			return
 		}
+		if code := m.withheldToDevice(a.other.Type, &finding); code != "" {
+			a.into.Kind, a.into.Err = ToDeviceRefused, &ToDeviceError{Code: code}
+			return
+		}
 		a.into.From = &finding.Data
 		return
 	}
@@ -384,6 +392,21 @@ func (m *Machine) arrive(a *arrival, held []bool, now int64, reception *Receptio
 		m.lanes.enter(reception, receipt.Copy)
 	}
 	a.into.Kind, a.into.Receipt = ToDeviceRoomKey, &receipt
+}
+
+// withheldToDevice is the policy's code where it withholds what such a sender writes, as it does in rooms (scenario 52). Exempt is what may be said without
+// encryption too, without which nobody becomes verified, and what has rules of its own for who may bring it.
+func (m *Machine) withheldToDevice(kind string, found *sender.Finding) string {
+	switch kind {
+	case "m.room_key.withheld", "m.room_key_request", "m.secret.request", "m.forwarded_room_key", "m.room_key_bundle":
+		return ""
+	}
+	like := &sender.Copy{Current: found.Data, Suspended: found.Outcome != sender.Keep}
+	verdict := policy.Lookup(policy.StateOf(like, found.Data.UserID), m.requirement)
+	if verdict.Shown || strings.HasPrefix(kind, "m.key.verification.") {
+		return ""
+	}
+	return verdict.Code
 }
 
 // checkList are the signatures of many payloads, each once: a device that sends fifty keys embeds the same object in all of them.

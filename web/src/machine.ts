@@ -255,6 +255,9 @@ export class OlmMachine {
    * `bad_olm_padding`, `olm_message_replayed`, `olm_message_gap`, `sender_key_mismatch`, `one_time_key_unknown`), one of {@link receiveRoomKeys}, or
    * `unknown_sending_device`.
    *
+   * Room keys are received under every policy. Of other types, what such a sender writes is withheld as it would be in a room (`unsigned_device`,
+   * `verification_violation`, `unverified_identity`, `tampered`); not so what verification needs, and what has rules of its own.
+   *
    * What is no user id in the device lists is passed over. When it rejects nothing of the Olm messages was kept, and the same sync may be given again.
    * Errors: `no_account` where the machine was opened with identity keys, `bad_json`.
    *
