@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -37,6 +37,8 @@ function files(): string[] {
     .sort();
 }
 
+const strictest = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext", "--types", ""];
+
 /** The page's part: loads the package and asks the program something only a running one can answer. */
 const story = `
   const engine = await ks.Engine.start(await ks.wasmModule());
@@ -52,13 +54,17 @@ const story = `
 describe("the tarball", () => {
   test("holds what a client needs and nothing else", () => {
     const names = files();
-    for (const name of ["LICENSE", "package.json", "web/dist/index.js", "web/dist/index.d.ts", "web/dist/wasm_exec.js", "web/dist/knownsender.wasm", "web/dist/knownsender-olm.wasm", "web/dist/THIRD_PARTY_NOTICES.txt"]) {
+    for (const name of ["LICENSE", "package.json", "web/dist/index.js", "web/dist/index.d.ts", "web/dist/compat/js-sdk/index.js", "web/dist/compat/js-sdk/index.d.ts", "web/dist/wasm_exec.js", "web/dist/knownsender.wasm", "web/dist/knownsender-olm.wasm", "web/dist/THIRD_PARTY_NOTICES.txt"]) {
       assert.ok(names.includes(name), `${name} is missing`);
     }
+    type Target = string | { readonly [condition: string]: Target };
+    const targets = (target: Target): string[] => (typeof target === "string" ? [target] : Object.values(target).flatMap(targets));
+    const { exports, dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { exports: Target; dependencies?: object };
+    for (const target of targets(exports)) assert.ok(names.includes(target.replace("./", "")), `${target} is exported and missing`);
     const others = names.filter((name) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|web\/dist\/.+\.(js|js\.map|d\.ts|wasm)|web\/dist\/THIRD_PARTY_NOTICES\.txt)$/.test(name));
     assert.deepEqual(others, []);
-    const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { dependencies?: object };
     assert.equal(dependencies, undefined);
+    assert.ok(!readdirSync(join(project, "node_modules")).includes("matrix-js-sdk"), "a peer that only one entry needs is not installed unasked");
   });
 
   test("tells nothing of the machine it was built on", () => {
@@ -99,7 +105,29 @@ describe("the tarball", () => {
       // @ts-expect-error a number is no argument
       (null as unknown as Engine).syncCall("x", [1]);
     `);
-    run(join(top, "node_modules/.bin/tsc"), ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext", "--types", "", "typed.ts"], project);
+    run(join(top, "node_modules/.bin/tsc"), [...strictest, "typed.ts"], project);
+  });
+
+  test("is typed for clients of matrix-js-sdk", () => {
+    symlinkSync(join(top, "node_modules/matrix-js-sdk"), join(project, "node_modules/matrix-js-sdk"));
+    try {
+      writeFileSync(join(project, "compat.ts"), `
+        import { createClient, type MatrixEvent } from "matrix-js-sdk";
+        import { EventShieldColour } from "matrix-js-sdk/lib/crypto-api/index.js";
+        import { initKnownSenderCrypto, type KnownSenderCryptoOptions } from "knownsender/compat/js-sdk";
+        const options: KnownSenderCryptoOptions = { store: { name: "knownsender" }, trustRequirement: "CrossSigned" };
+        export async function red(event: MatrixEvent): Promise<boolean> {
+          await using crypto = await initKnownSenderCrypto(createClient({ baseUrl: "" }), options);
+          return (await crypto.getEncryptionInfoForEvent(event))?.shieldColour === EventShieldColour.RED;
+        }
+        // @ts-expect-error who it is, the client says
+        export const more: KnownSenderCryptoOptions = { store: { memory: true }, userId: "@me:test" };
+      `);
+      // Its own declarations name a file that it does not ship.
+      run(join(top, "node_modules/.bin/tsc"), [...strictest, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable,esnext.disposable", "compat.ts"], project);
+    } finally {
+      rmSync(join(project, "node_modules/matrix-js-sdk"));
+    }
   });
 });
 
@@ -150,7 +178,7 @@ describe("loaded", () => {
   }
 
   test("by esbuild without side effects: an unused import leaves nothing behind", async () => {
-    const { outputFiles } = await build({ stdin: { contents: 'import { initAsync } from "knownsender"; import "knownsender";', resolveDir: project }, bundle: true, format: "esm", write: false, logLevel: "silent" });
+    const { outputFiles } = await build({ stdin: { contents: 'import { initAsync } from "knownsender"; import "knownsender"; import { initKnownSenderCrypto } from "knownsender/compat/js-sdk";', resolveDir: project }, bundle: true, format: "esm", write: false, logLevel: "silent", external: ["matrix-js-sdk", "matrix-js-sdk/*"] });
     assert.equal(outputFiles[0]?.text.replace(/\/\/.*\n/g, "").trim(), "");
   });
 });

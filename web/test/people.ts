@@ -218,10 +218,10 @@ export class Outbound {
   }
 
   /** An encrypted room event at index 0. */
-  event(sender: string, eventId: string, body: string, inside: { roomId?: string } = {}): { [name: string]: Json } {
+  event(sender: string, eventId: string, body: string, inside: { roomId?: string; content?: { [name: string]: Json } } = {}): { [name: string]: Json } {
     const keys = Buffer.from(hkdfSync("sha256", this.#ratchet, Buffer.alloc(32), "MEGOLM_KEYS", 80));
     const cipher = createCipheriv("aes-256-cbc", keys.subarray(0, 32), keys.subarray(64, 80));
-    const plaintext = JSON.stringify({ room_id: inside.roomId ?? this.roomId, type: "m.room.message", content: { msgtype: "m.text", body } });
+    const plaintext = JSON.stringify({ room_id: inside.roomId ?? this.roomId, type: "m.room.message", content: { msgtype: "m.text", body, ...inside.content } });
     const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()]);
     const message = Buffer.concat([Buffer.from([3, 0x08, 0, 0x12]), varint(ciphertext.length), ciphertext]);
     const authenticated = Buffer.concat([message, createHmac("sha256", keys.subarray(32, 64)).update(message).digest().subarray(0, 8)]);
