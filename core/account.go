@@ -257,17 +257,13 @@ func (a *ownAccount) sendUpload() {
 		a.schedule = lane.Schedule{}
 		a.dispatchUpload()
 	}()
-	ctx, cancel := within(context.Background(), budget)
-	defer cancel()
-	err := a.refresh(ctx)
+	err := a.refresh(context.Background())
 	if upload := a.nextUpload(); err == nil && upload != nil {
 		var answer []byte
-		m.turn.give(func() { answer, err = m.lanes.fetcher.Send(ctx, upload) })
-		if err == nil {
+		if answer, err = m.send(context.Background(), upload); err == nil {
 			_, err = a.markUploaded(context.Background(), upload.ID, answer)
 		}
 	}
-	m.lanes.heed(err, m.now())
 	failed = err != nil
 }
 

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"net/url"
 	"slices"
 
 	"knownsender/core/keyfile"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 	"knownsender/core/record"
 	"knownsender/core/sender"
@@ -37,18 +39,24 @@ const CodeBackupDisabled = "backup_disabled"
 // CodeBadBackupVersion: a version of a backup is empty or absurdly long.
 const CodeBadBackupVersion = "bad_backup_version"
 
+// CodeNoFetch: the machine has no Fetcher to send requests through.
+const CodeNoFetch = "no_fetch"
+
 // BackupStateError says that what was asked of the backup cannot be done now.
 type BackupStateError struct{ Code string }
 
 // Error is a sentence.
 func (e *BackupStateError) Error() string {
-	if e.Code == CodeBadBackupVersion {
+	switch e.Code {
+	case CodeBadBackupVersion:
 		return "this is no version of a backup"
+	case CodeNoFetch:
+		return "the machine was opened without the client's fetch"
 	}
 	return "no backup is enabled"
 }
 
-// ErrorCode is backup_disabled or bad_backup_version.
+// ErrorCode is backup_disabled, bad_backup_version or no_fetch.
 func (e *BackupStateError) ErrorCode() string { return e.Code }
 
 // Backup is the backup in use, the zero Backup when there is none. Errors: those of the store.
@@ -191,12 +199,11 @@ func (m *Machine) markBackedUp(there *shelved, backedUp bool) {
 	m.shelf.queue(m.shelf.session(nameOf(there.copy.CopyKey)))
 }
 
-// BackupRequest is an upload to make: PUT /_matrix/client/v3/room_keys/keys?version=....
+// BackupRequest is an upload to make.
 type BackupRequest struct {
-	ID      string
+	lane.Request
 	Version string
-	Body    []byte // JSON
-	Count   int    // sessions in it
+	Count   int // sessions in it
 }
 
 // upload is an upload under way: the copies that it puts into the backup, as they were.
@@ -213,11 +220,15 @@ const maxUploads = 8
 const backupSessions = 100
 
 // BackupRoomKeys makes the next upload, nil when everything is in the backup. Of several copies of one session the best known goes there; suspended
-// ones and those that are known only through a forwarder do not. Say with MarkBackedUp that the server has it; until then the same keys are listed
-// again. Errors: *BackupStateError backup_disabled, those of the key agreement and of the store.
+// ones and those that are known only through a forwarder do not. Say with MarkBackedUp, or with MarkRequestAsSent, that the server has it; until then the
+// same keys are listed again. Errors: *BackupStateError backup_disabled, those of the key agreement and of the store.
 func (m *Machine) BackupRoomKeys(ctx context.Context) (*BackupRequest, error) {
 	m.turn.Lock()
 	defer m.leave()
+	return m.nextBackup(ctx)
+}
+
+func (m *Machine) nextBackup(ctx context.Context) (*BackupRequest, error) {
 	if m.closed {
 		return nil, errClosed()
 	}
@@ -244,12 +255,38 @@ func (m *Machine) BackupRoomKeys(ctx context.Context) (*BackupRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &BackupRequest{ID: rand.Text(), Version: backup.Version, Body: body, Count: len(chosen)}
+	r := &BackupRequest{
+		Request: lane.Request{ID: rand.Text(), Type: lane.KeysBackup, Target: url.QueryEscape(backup.Version), Body: body},
+		Version: backup.Version, Count: len(chosen),
+	}
 	if len(m.uploads) == maxUploads {
 		m.uploads = slices.Delete(m.uploads, 0, 1)
 	}
 	m.uploads = append(m.uploads, upload{r.ID, backup.Version, marked})
 	return r, nil
+}
+
+// UploadRoomKeys uploads, through the Fetcher, what is not in the backup yet, and returns how many sessions that was. What the server has taken when it
+// fails stays marked as taken. Errors: *BackupStateError backup_disabled or no_fetch, *lane.FetchError, those of the key agreement and of the store.
+func (m *Machine) UploadRoomKeys(ctx context.Context) (uploaded int, err error) {
+	m.turn.Lock()
+	defer m.leave()
+	if m.lanes.fetcher == nil {
+		return 0, &BackupStateError{Code: CodeNoFetch}
+	}
+	for {
+		next, err := m.nextBackup(ctx)
+		if err != nil || next == nil {
+			return uploaded, err
+		}
+		if _, err = m.send(ctx, &next.Request); err == nil {
+			err = m.backedUp(ctx, next.ID)
+		}
+		if err != nil {
+			return uploaded, err
+		}
+		uploaded += next.Count
+	}
 }
 
 // notBackedUp lists for the next sessions what goes into the backup, and all copies that are done with then.
@@ -334,6 +371,10 @@ func (m *Machine) backupBody(chosen []*sender.Copy, made []keyfile.Ephemeral) ([
 func (m *Machine) MarkBackedUp(ctx context.Context, id string) error {
 	m.turn.Lock()
 	defer m.leave()
+	return m.backedUp(ctx, id)
+}
+
+func (m *Machine) backedUp(ctx context.Context, id string) error {
 	if m.closed {
 		return errClosed()
 	}

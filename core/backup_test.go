@@ -14,6 +14,7 @@ import (
 	"knownsender/core/ids"
 	"knownsender/core/keyfile"
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/megolm"
 	"knownsender/core/record"
 	"knownsender/core/sender"
@@ -551,6 +552,8 @@ func TestBackupRefusals(t *testing.T) {
 	}
 	_, err := w.machine.BackupRoomKeys(ctx)
 	refused("no backup", err, core.CodeBackupDisabled)
+	_, err = w.machine.UploadRoomKeys(ctx)
+	refused("no fetch", err, core.CodeNoFetch)
 	for _, version := range []string{"", strings.Repeat("1", 256)} {
 		refused("a bad version", w.machine.EnableBackup(ctx, core.Backup{Version: version, Public: v.key.PublicKey()}), core.CodeBadBackupVersion)
 	}
@@ -1014,4 +1017,63 @@ func TestDisabledBackupIsForgotten(t *testing.T) {
 	if rows, err := w.rows.Get(context.Background(), store.Meta, []store.Key{record.MetaKey("backup")}); err != nil || rows[0].Rev != 0 {
 		t.Errorf("the damaged note is still there: %v", err)
 	}
+}
+
+// taking is a server that takes uploads of room keys, a number of them.
+type taking struct {
+	*homeserver
+	left  int
+	taken []lane.Request
+}
+
+func (s *taking) Send(ctx context.Context, request *lane.Request) ([]byte, error) {
+	if request.Type != lane.KeysBackup {
+		return s.homeserver.Send(ctx, request)
+	}
+	if s.left == 0 {
+		return nil, &lane.FetchError{Code: lane.CodeFetchStatus, Status: 403}
+	}
+	s.left--
+	s.taken = append(s.taken, *request)
+	return []byte(`{"count":1,"etag":"1"}`), nil
+}
+
+// Given 230 room keys and a server that goes away after one upload, when they are uploaded and uploaded again, then every key goes there once.
+func TestUploadRoomKeys(t *testing.T) {
+	ctx := context.Background()
+	w := closedWorld(t)
+	server := &taking{homeserver: &homeserver{kit: w.kit, users: map[ids.UserID]*testkit.User{}}, left: 1}
+	w.fetcher = server
+	w.open()
+	_, phone := w.alice()
+	for range 230 {
+		w.machine.ReceiveRoomKeys([]sender.DecryptedOlmEvent{w.event(phone, room, w.kit.Outbound())})
+	}
+	w.enable(newVault(t), "v 1")
+	if uploaded, err := w.machine.UploadRoomKeys(ctx); uploaded != 100 || err == nil || codeOf(t, err) != lane.CodeFetchStatus {
+		t.Fatalf("%d, %v", uploaded, err)
+	}
+	server.left = 8
+	if uploaded, err := w.machine.UploadRoomKeys(ctx); uploaded != 130 || err != nil {
+		t.Fatalf("%d, %v", uploaded, err)
+	}
+	w.wantBackedUp("all", 230)
+	if len(server.taken) != 3 || server.taken[0].Path() != "/_matrix/client/v3/room_keys/keys?version=v+1" || server.taken[0].Method() != "PUT" {
+		t.Errorf("%d uploads, %s", len(server.taken), server.taken[0].Path())
+	}
+}
+
+// A host that pumps says of an upload what it says of any request.
+func TestUploadMarkedAsSent(t *testing.T) {
+	w := newWorld(t)
+	_, phone := w.alice()
+	w.kept(w.event(phone, room, w.kit.Outbound()))
+	w.enable(newVault(t), "1")
+	request := w.next()
+	for _, known := range []bool{true, false} {
+		if result, err := w.machine.MarkRequestAsSent(context.Background(), request.ID, []byte("{}")); result != nil || (err == nil) != known {
+			t.Errorf("%v, %v", result, err)
+		}
+	}
+	w.wantBackedUp("it", 1)
 }

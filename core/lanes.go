@@ -163,17 +163,11 @@ func (m *Machine) request(taken []*lane.Question) {
 		m.answered(taken)
 		m.dispatch()
 	}()
-	ctx, cancel := within(context.Background(), budget)
-	defer cancel()
 	query := m.trust.BeginQuery(usersOf(taken))
 	request := lane.NewKeysQuery(query.ID, query.Users)
-	var body []byte
-	var err error
-	m.turn.give(func() { body, err = m.lanes.fetcher.Send(ctx, &request) })
-	if err == nil {
-		_, err = m.applyAnswer(context.Background(), body, query.Sequence)
+	if body, err := m.send(context.Background(), &request); err == nil {
+		_, _ = m.applyAnswer(context.Background(), body, query.Sequence) // whoever still waits is asked about again
 	}
-	m.lanes.heed(err, m.now())
 }
 
 // heed keeps quiet for as long as the server asks to be left alone.

@@ -77,6 +77,9 @@ func (m *Machine) markOther(ctx context.Context, id string, response []byte) (mi
 	if o := m.outgoing(id); o != nil && o.take != nil {
 		return true, m.answer(ctx, o, response)
 	}
+	if slices.ContainsFunc(m.uploads, func(u upload) bool { return u.id == id }) {
+		return true, m.backedUp(ctx, id)
+	}
 	if m.account == nil {
 		return false, nil
 	}
@@ -137,15 +140,20 @@ func (m *Machine) deliver(ctx context.Context, o *outgoing) (err error) {
 			o.schedule = o.schedule.After(m.now(), m.lanes.quiet, m.lanes.jitter())
 		}
 	}()
-	ctx, cancel := within(ctx, budget)
-	defer cancel()
-	var body []byte
-	m.turn.give(func() { body, err = m.lanes.fetcher.Send(ctx, &o.Request) })
-	m.lanes.heed(err, m.now())
+	body, err := m.send(ctx, &o.Request)
 	if err == nil {
 		err = m.answer(context.WithoutCancel(ctx), o, body)
 	}
 	return err
+}
+
+// send sends a request through the Fetcher and returns the answer, within the budget and heeding the server. Errors: *lane.FetchError, the context's.
+func (m *Machine) send(ctx context.Context, r *lane.Request) (answer []byte, err error) {
+	ctx, cancel := within(ctx, budget)
+	defer cancel()
+	m.turn.give(func() { answer, err = m.lanes.fetcher.Send(ctx, r) })
+	m.lanes.heed(err, m.now())
+	return answer, err
 }
 
 // deliverDue sends those requests of the list that nobody waits for, and returns when the first of the rest is due. Each tab sends its own.

@@ -14,6 +14,7 @@ import (
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
 	"knownsender/core/sender"
+	"knownsender/core/signedjson"
 	"knownsender/jsbridge"
 )
 
@@ -36,6 +37,7 @@ func (p *program) registerImports(door *jsbridge.Door) {
 	door.Async("enableBackup", p.opened(2, p.enableBackup))
 	door.Async("disableBackup", p.opened(0, p.disableBackup))
 	door.Async("backupRoomKeys", p.opened(0, p.backupRoomKeys))
+	door.Async("uploadRoomKeys", p.opened(0, p.uploadRoomKeys))
 	door.Async("markBackedUp", p.opened(1, p.markBackedUp))
 
 	door.Async("requestRoomKey", p.opened(2, p.requestRoomKey))
@@ -231,9 +233,13 @@ func (p *program) backupRoomKeys(ctx context.Context, _ [][]byte) ([]byte, error
 		return []byte("null"), err
 	}
 	return object(make([]byte, 0, 2*len(request.Body)), func(dst []byte) []byte {
-		dst = text(text(dst, "id", request.ID), "version", request.Version)
-		return number(text(dst, "body", string(request.Body)), "count", int64(request.Count))
+		return number(text(requestMembers(dst, &request.Request), "version", request.Version), "count", int64(request.Count))
 	}), nil
+}
+
+func (p *program) uploadRoomKeys(ctx context.Context, _ [][]byte) ([]byte, error) {
+	uploaded, err := p.machine.UploadRoomKeys(ctx)
+	return signedjson.AppendInt(nil, int64(uploaded)), err
 }
 
 func (p *program) markBackedUp(ctx context.Context, args [][]byte) ([]byte, error) {

@@ -135,10 +135,12 @@ func (p *program) markAllTrackedUsersAsDirty(ctx context.Context, _ [][]byte) ([
 
 // appendRequest writes a request to send.
 func appendRequest(dst []byte, r *lane.Request) []byte {
-	return object(dst, func(dst []byte) []byte {
-		dst = text(text(dst, "id", r.ID), "type", r.Type.String())
-		return text(text(text(dst, "method", r.Method()), "path", r.Path()), "body", string(r.Body))
-	})
+	return object(dst, func(dst []byte) []byte { return requestMembers(dst, r) })
+}
+
+func requestMembers(dst []byte, r *lane.Request) []byte {
+	dst = text(text(dst, "id", r.ID), "type", r.Type.String())
+	return text(text(text(dst, "method", r.Method()), "path", r.Path()), "body", string(r.Body))
 }
 
 // appendRequests writes a list of them.

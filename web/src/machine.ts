@@ -423,13 +423,23 @@ export class OlmMachine {
   }
 
   /**
-   * Makes the next upload to the server-side backup, of up to a hundred room keys; null when everything is there. Send `body`, say so with
-   * {@link markRoomKeysAsBackedUp}, and ask again. Suspended keys stay here, and so do keys that are here only because somebody handed them over.
+   * Makes the next upload to the server-side backup, of up to a hundred room keys; null when everything is there. Send it, say so with
+   * {@link markRoomKeysAsBackedUp} or {@link markRequestAsSent}, and ask again. With `http.fetch`, {@link uploadRoomKeys} does all of it. Suspended keys stay here, and so do keys that are here only because somebody handed them over.
    * Errors: `backup_disabled`.
    */
   async backupRoomKeys(): Promise<KeysBackupRequest | null> {
     this.#open();
     return parse<KeysBackupRequest | null>(await this.#engine.callText("backupRoomKeys", []));
+  }
+
+  /**
+   * Uploads, through `http.fetch`, all room keys that are not in the server-side backup, and resolves with how many those were. What the server has taken
+   * stays taken when it fails. Errors: `backup_disabled`, `no_fetch`, and those of a request, among them `fetch_status` where the server has another
+   * version by now.
+   */
+  async uploadRoomKeys(): Promise<number> {
+    this.#open();
+    return parse<number>(await this.#engine.callText("uploadRoomKeys", []));
   }
 
   /** Says that the server has taken an upload. A key that became better meanwhile is uploaded again. Errors: `unknown_request`. */

@@ -478,12 +478,9 @@ export interface Backup {
 }
 
 /** An upload to make: `PUT /_matrix/client/v3/room_keys/keys?version=...`. */
-export interface KeysBackupRequest {
-  /** Give it back when the server has taken the upload, see {@link OlmMachine.markRoomKeysAsBackedUp}. */
-  readonly id: string;
+export interface KeysBackupRequest extends OutgoingRequest {
+  readonly type: "keys_backup";
   readonly version: string;
-  /** The JSON body, as text. */
-  readonly body: string;
   /** Room keys in it. */
   readonly count: number;
 }
