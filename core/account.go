@@ -87,6 +87,10 @@ type ownAccount struct {
 	claiming *outgoing                         // the last claim for missing sessions
 	keyless  map[keys.Curve25519]lane.Schedule // devices the server had no one-time key of
 	mending  map[keys.Curve25519]bool          // devices whose channels are being mended
+
+	outbound queue                 // of those who change a room's outbound session
+	sharers  map[ids.RoomID]*queue // of those who share a room's key
+	shares   []*keyShare           // under way
 }
 
 // keysUpload is an upload under way, and what it carries.
@@ -133,7 +137,8 @@ func readAccount(row *store.Row, user ids.UserID, device ids.DeviceID) (*ownAcco
 }
 
 func (a *ownAccount) bind(m *Machine) {
-	a.machine, a.queue.turn = m, &m.turn
+	a.machine, a.queue.turn, a.outbound.turn = m, &m.turn, &m.turn
+	a.sharers = map[ids.RoomID]*queue{}
 	a.keyless, a.mending = map[keys.Curve25519]lane.Schedule{}, map[keys.Curve25519]bool{}
 }
 

@@ -7,6 +7,7 @@ import (
 	"knownsender/core/olm"
 	"knownsender/core/record"
 	"knownsender/core/store"
+	"knownsender/core/trust"
 )
 
 // The channels with other devices while messages are opened or sealed. They are read, changed here, and written back in one batch with whatever
@@ -26,6 +27,15 @@ func (c *openChannels) moveOn(to olm.Channels) { c.Channels.Channels, c.changed 
 type channelSet struct {
 	with  map[keys.Curve25519]*openChannels
 	order []*openChannels
+}
+
+// curvesOf are the identity keys of devices.
+func curvesOf(devices []trust.Device) []keys.Curve25519 {
+	all := make([]keys.Curve25519, len(devices))
+	for i := range devices {
+		all[i] = devices[i].Curve25519
+	}
+	return all
 }
 
 // readChannels reads the channels with those devices. Damaged ones count as none, once a copy of them lies in quarantine: whoever is at the other end

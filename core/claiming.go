@@ -86,11 +86,7 @@ func (a *ownAccount) claimMissing(ctx context.Context, devices []trust.Device) e
 func (a *ownAccount) missing(ctx context.Context, devices []trust.Device) (missing []trust.Device, err error) {
 	m := a.machine
 	own, now := m.trust.Own(), m.now()
-	wanted := make([]keys.Curve25519, 0, len(devices))
-	for i := range devices {
-		wanted = append(wanted, devices[i].Curve25519)
-	}
-	set, err := m.readChannels(ctx, wanted)
+	set, err := m.readChannels(ctx, curvesOf(devices))
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +114,7 @@ func (a *ownAccount) postClaim(devices []trust.Device, mends bool) *outgoing {
 		}
 	}
 	body = append(signedjson.AppendInt(signedjson.AppendName(append(body, '}'), "timeout"), claimTimeout), '}')
-	if last := a.claiming; last != nil && !mends && !last.sending {
+	if last := a.claiming; last != nil && !mends && last.sending == nil {
 		last.done(a.machine)
 	}
 	o := a.machine.post(lane.Request{Type: lane.KeysClaim, Body: body}, func(ctx context.Context, answer []byte) error {

@@ -94,14 +94,7 @@ func (m *Machine) Settle(ctx context.Context, r *Reception) ([]Settled, error) {
 	m.turn.Lock()
 	defer m.leave()
 	defer m.lanes.leave(r)
-	if m.lanes.fetcher != nil && !m.lanes.paused {
-		if m.lanes.follows {
-			m.tellPeers(PeerNews{Asked: usersOf(r.questions)})
-			m.tell()
-		}
-		m.dispatch()
-		m.await(ctx, r.questions)
-	}
+	m.askAll(ctx, r.questions)
 	var still []*shelved
 	for _, key := range r.entered {
 		if there := m.shelf.copy(key); there != nil && there.copy.Waiting() {
@@ -110,6 +103,19 @@ func (m *Machine) Settle(ctx context.Context, r *Reception) ([]Settled, error) {
 	}
 	err := m.inVain(context.WithoutCancel(ctx), still) // who no longer waits has still handed the rest over
 	return m.settled(r), err
+}
+
+// askAll sends what has been asked, or has the tab send it that runs the lanes, and waits for the questions to be answered.
+func (m *Machine) askAll(ctx context.Context, questions []*lane.Question) {
+	if m.lanes.fetcher == nil || m.lanes.paused {
+		return
+	}
+	if m.lanes.follows {
+		m.tellPeers(PeerNews{Asked: usersOf(questions)})
+		m.tell()
+	}
+	m.dispatch()
+	m.await(ctx, questions)
 }
 
 // await waits for questions to be answered, or for the budget to be over.

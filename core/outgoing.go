@@ -20,7 +20,7 @@ type outgoing struct {
 	taken    []*lane.Question // of a /keys/query: who waits for it
 	take     taker            // of any other
 	schedule lane.Schedule    // of sending it ourselves in vain
-	sending  bool             // by ourselves, or its answer is being taken over
+	sending  chan struct{}    // closed when it has been sent by ourselves, nil while it is not
 }
 
 // taker takes the answer to a request over. When it fails the request stays on the list.
@@ -133,9 +133,9 @@ func (m *Machine) answer(ctx context.Context, o *outgoing, response []byte) erro
 // deliver sends a request through the Fetcher and takes its answer over. In vain it stays on the list, and the retry lane sends it again. Errors:
 // *lane.FetchError, the context's, and those of its taker.
 func (m *Machine) deliver(ctx context.Context, o *outgoing) (err error) {
-	o.sending = true
+	o.begin()
 	defer func() {
-		o.sending = false
+		o.end()
 		if err != nil {
 			o.schedule = o.schedule.After(m.now(), m.lanes.quiet, m.lanes.jitter())
 		}
@@ -156,6 +156,37 @@ func (m *Machine) send(ctx context.Context, r *lane.Request) (answer []byte, err
 	return answer, err
 }
 
+// begin notes that the request is being sent.
+func (o *outgoing) begin() {
+	if o.sending == nil {
+		o.sending = make(chan struct{})
+	}
+}
+
+func (o *outgoing) end() {
+	close(o.sending)
+	o.sending = nil
+}
+
+// deliverNow is deliver for a request that may be on its way already.
+func (m *Machine) deliverNow(ctx context.Context, o *outgoing) error {
+	for sending := o.sending; sending != nil; sending = o.sending {
+		m.turn.give(func() {
+			select {
+			case <-sending:
+			case <-ctx.Done():
+			}
+		})
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	if m.outgoing(o.ID) != o {
+		return nil
+	}
+	return m.deliver(ctx, o)
+}
+
 // deliverDue sends those requests of the list that nobody waits for, and returns when the first of the rest is due. Each tab sends its own.
 func (m *Machine) deliverDue() int64 {
 	l, now := &m.lanes, m.now()
@@ -165,9 +196,9 @@ func (m *Machine) deliverDue() int64 {
 	}
 	for _, o := range slices.Clone(l.outgoing) {
 		switch {
-		case o.take == nil || o.sending || o.Type == lane.SigningKeysUpload: // the last wants the user's password, which is the host's to ask for
+		case o.take == nil || o.sending != nil || o.Type == lane.SigningKeysUpload: // the last wants the user's password, which is the host's to ask for
 		case o.schedule.Due(now):
-			o.sending = true
+			o.begin()
 			l.spawn(func() { m.deliverAlone(o) })
 		default:
 			next = min(next, o.schedule.Next)
@@ -182,6 +213,8 @@ func (m *Machine) deliverAlone(o *outgoing) {
 	defer m.leave()
 	if m.outgoing(o.ID) == o && !m.closed {
 		_ = m.deliver(context.Background(), o) // it stays on the list, and is sent again
+	} else {
+		o.end()
 	}
 }
 

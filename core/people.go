@@ -327,8 +327,16 @@ func userIDs(names []ids.UserID) []ids.UserID {
 func (m *Machine) TrackUsers(ctx context.Context, users []ids.UserID) error {
 	m.turn.Lock()
 	defer m.leave()
-	users = userIDs(users)
-	_, _, err := m.learn(ctx, slices.Concat(users, []ids.UserID{}), BecauseKeysQuery, func(rows people) (*trust.Change, error) {
+	return m.follow(ctx, userIDs(users))
+}
+
+// follow is TrackUsers for those who are not followed yet.
+func (m *Machine) follow(ctx context.Context, users []ids.UserID) error {
+	users = slices.DeleteFunc(slices.Clone(users), m.trust.Tracked)
+	if len(users) == 0 && !m.closed {
+		return nil
+	}
+	_, _, err := m.learn(ctx, users, BecauseKeysQuery, func(rows people) (*trust.Change, error) {
 		return m.trust.Track(users, rows.records)
 	})
 	return err

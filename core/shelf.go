@@ -136,6 +136,16 @@ func (s *shelf) put(c *sender.Copy, because Cause) (*sender.Copy, sender.JoinRep
 	return c, sender.JoinReport{}
 }
 
+// drop takes a session off the shelf of which nothing has been written.
+func (s *shelf) drop(name *sessionName) {
+	if name == nil {
+		return
+	}
+	in := s.sessions[*name]
+	delete(s.sessions, *name)
+	s.dirty = slices.DeleteFunc(s.dirty, func(other *session) bool { return other == in })
+}
+
 func (s *shelf) queue(in *session) {
 	if !in.queued {
 		in.queued = true

@@ -2,7 +2,7 @@ package record
 
 // The records of what we send with, two rows for each room. The session, format version 1: [state, created at, rotation period, rotation messages,
 // history visibility, flags, ...], small, for it is written with every event. Its shares, format version 1: [session id, [user, device, key, index,
-// ...], [user, device, code, ...], ...], written only when the key is shared. A new session overwrites the old: rows are never deleted, so that
+// sent, ...], [user, device, code, ...], ...], written only when the key is shared. A new session overwrites the old: rows are never deleted, so that
 // a revision never comes back, and nobody who computed on an earlier session can write over a later one.
 
 import (
@@ -105,7 +105,7 @@ func DecodeOutbound(row store.Row) (*Outbound, error) {
 	return o, nil
 }
 
-// Shares is who has the key of a room's outbound session, and who was told that it does not get it.
+// Shares is who has the key of a room's outbound session, or may have it, and who was told that it does not get it.
 type Shares struct {
 	RoomID    ids.RoomID
 	SessionID megolm.SessionID
@@ -129,13 +129,14 @@ func SharesRow(s *Shares) store.Row {
 	defer p.done()
 	extra := p.record(sharesMembers, s.Extra)
 	p.bytes(s.SessionID[:])
-	p.array(4 * len(s.Devices))
+	p.array(5 * len(s.Devices))
 	for i := range s.Devices {
 		d := &s.Devices[i]
 		p.text(string(d.UserID))
 		p.text(string(d.DeviceID))
 		p.bytes(d.Curve25519[:])
 		p.uint(uint64(d.Index))
+		p.uint(flags(d.Sent))
 	}
 	p.array(3 * len(s.Told))
 	for _, t := range s.Told {
@@ -162,9 +163,11 @@ func DecodeShares(row store.Row) (*Shares, error) {
 	s := &Shares{RoomID: room}
 	more := u.record(sharesMembers)
 	s.SessionID = megolm.SessionID(u.ed25519("the session"))
-	for range u.groups(4, "the shares") {
+	for range u.groups(5, "the shares") {
 		user, device := u.someDevice("a share")
-		share := sharing.Share{UserID: user, DeviceID: device, Curve25519: u.curve25519("a share"), Index: uint32(u.uint(math.MaxUint32, "an index"))}
+		share := sharing.Share{Holder: sharing.Holder{UserID: user, DeviceID: device, Curve25519: u.curve25519("a share")}}
+		share.Index = uint32(u.uint(math.MaxUint32, "an index"))
+		share.Sent = u.flags(1, "the flags") != 0
 		if share.Curve25519 == (keys.Curve25519{}) {
 			u.fail("a share has no key", nil)
 		}

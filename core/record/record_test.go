@@ -486,15 +486,16 @@ func TestContradictions(t *testing.T) {
 		raw("outbound session with "+name, 1, store.Outbound, record.OutboundKey(room), pack(t, members))
 	}
 	deviceKey := curve("A")
-	session, share := strange[:], []any{string(alice), "A", deviceKey[:], 5}
+	session, share := strange[:], []any{string(alice), "A", deviceKey[:], 5, 0}
 	for name, members := range map[string][]any{
 		"no session":                 {[]byte{}, []any{}, []any{}},
 		"a session of low order":     {low, []any{}, []any{}},
-		"a share without an index":   {session, share[:3], []any{}},
-		"a share of nobody":          {session, []any{"", "A", deviceKey[:], 5}, []any{}},
-		"a share of no device":       {session, []any{string(alice), "", deviceKey[:], 5}, []any{}},
-		"a share without a key":      {session, []any{string(alice), "A", []byte{}, 5}, []any{}},
-		"a share with an index 2^32": {session, []any{string(alice), "A", deviceKey[:], 1 << 32}, []any{}},
+		"a share without a flag":     {session, share[:4], []any{}},
+		"a share of nobody":          {session, []any{"", "A", deviceKey[:], 5, 0}, []any{}},
+		"a share of no device":       {session, []any{string(alice), "", deviceKey[:], 5, 0}, []any{}},
+		"a share without a key":      {session, []any{string(alice), "A", []byte{}, 5, 0}, []any{}},
+		"a share with an index 2^32": {session, []any{string(alice), "A", deviceKey[:], 1 << 32, 0}, []any{}},
+		"a share with two flags":     {session, []any{string(alice), "A", deviceKey[:], 5, 2}, []any{}},
 		"a notice without a code":    {session, share, []any{string(alice), "A"}},
 		"a notice to nobody":         {session, share, []any{"alice", "A", "m.no_olm"}},
 		"a code nil":                 {session, share, []any{string(alice), "A", nil}},

@@ -201,8 +201,8 @@ func shares() *record.Shares {
 	return &record.Shares{
 		RoomID: room, SessionID: directKey().SessionID,
 		Devices: []sharing.Share{
-			{UserID: alice, DeviceID: "A", Curve25519: curve("A"), Index: 0},
-			{UserID: alice, DeviceID: "B", Curve25519: curve("B"), Index: 1<<32 - 1},
+			{Holder: sharing.Holder{UserID: alice, DeviceID: "A", Curve25519: curve("A")}, Index: 0, Sent: true},
+			{Holder: sharing.Holder{UserID: alice, DeviceID: "B", Curve25519: curve("B")}, Index: 1<<32 - 1},
 		},
 		Told: []record.Told{{UserID: alice, DeviceID: "C", Code: "m.unverified"}, {UserID: "@bob:example.org", DeviceID: "C", Code: "m.no_olm"}},
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"knownsender/core/ids"
+	"knownsender/core/signedjson"
 	"knownsender/core/trust"
 )
 
@@ -98,6 +99,25 @@ type UserDevices struct {
 
 // ErrorCode is the stable name of what went wrong.
 func (e *RecipientsError) ErrorCode() string { return e.Code }
+
+// ErrorDetail tells, as what came instead, whose fault it is: a JSON object of the users and their devices, empty when it is nobody's.
+func (e *RecipientsError) ErrorDetail() (expected, got string) {
+	if len(e.Users) == 0 {
+		return "", ""
+	}
+	dst := []byte{'{'}
+	for _, user := range e.Users {
+		dst = append(signedjson.AppendName(dst, string(user.UserID)), '[')
+		for i, device := range user.Devices {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = signedjson.AppendString(dst, string(device))
+		}
+		dst = append(dst, ']')
+	}
+	return "", string(append(dst, '}'))
+}
 
 func (e *RecipientsError) Error() string {
 	switch e.Code {

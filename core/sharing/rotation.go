@@ -9,17 +9,21 @@ import (
 	"knownsender/core/trust"
 )
 
-// Share is a device that has the key of a session.
-type Share struct {
+// Holder is a device that can hold a key: under another id, or with another key of its own, it is another.
+type Holder struct {
 	UserID     ids.UserID
 	DeviceID   ids.DeviceID
 	Curve25519 keys.Curve25519
-	Index      uint32 // the first message it can read
 }
 
-// Is says that the share is of this very device: under the same id and with the same key.
-func (s *Share) Is(d *trust.Device) bool {
-	return s.UserID == d.UserID && s.DeviceID == d.DeviceID && s.Curve25519 == d.Curve25519
+// HolderOf is the device as a holder.
+func HolderOf(d *trust.Device) Holder { return Holder{d.UserID, d.DeviceID, d.Curve25519} }
+
+// Share says that a device has the key of a session, or may have it.
+type Share struct {
+	Holder
+	Index uint32 // the first message it can read
+	Sent  bool   // the server has taken the message with the key; before that nobody knows whether it will
 }
 
 // Session is what counts of a session in use. Its settings are clamped.
@@ -53,7 +57,8 @@ func (s *Session) Expired(now int64) Reason {
 }
 
 // Rotation says whether another session is to be made before the key is shared with r, which was collected of users. settings are
-// clamped; shares is who has the key.
+// clamped; shares is who has the key, or
+// may have it.
 func (s *Session) Rotation(now int64, settings Settings, users []ids.UserID, r *Recipients, shares []Share) Reason {
 	if reason := s.Expired(now); reason != "" {
 		return reason
@@ -79,7 +84,7 @@ func (s *Session) Rotation(now int64, settings Settings, users []ids.UserID, r *
 			}
 			return strings.Compare(string(d.DeviceID), string(s.DeviceID))
 		})
-		if !found || !share.Is(&r.Devices[at]) {
+		if !found || share.Holder != HolderOf(&r.Devices[at]) {
 			return DeviceGone
 		}
 	}

@@ -173,6 +173,12 @@ func TestWhoGetsARoomKey(t *testing.T) {
 					if !errors.As(err, &refused) || refused.ErrorCode() != want.Error || refused.Error() == "" || r != nil {
 						t.Fatalf("%+v, %v", r, err)
 					}
+					told := map[string][]string{}
+					if _, detail := refused.ErrorDetail(); detail != "" {
+						if err := json.Unmarshal([]byte(strings.ReplaceAll(detail, ":example.org", "")), &told); err != nil {
+							t.Fatal(err)
+						}
+					}
 					got := map[string][]string{}
 					for _, u := range refused.Users {
 						got[name(u.UserID)] = nil
@@ -180,8 +186,8 @@ func TestWhoGetsARoomKey(t *testing.T) {
 							got[name(u.UserID)] = append(got[name(u.UserID)], string(d))
 						}
 					}
-					if !maps.EqualFunc(got, want.Users, slices.Equal) {
-						t.Fatalf("because of %v", got)
+					if !maps.EqualFunc(got, want.Users, slices.Equal) || !maps.EqualFunc(got, told, slices.Equal) {
+						t.Fatalf("because of %v, told as %v", got, told)
 					}
 					return
 				}
@@ -229,7 +235,7 @@ func TestWhenASessionIsReplaced(t *testing.T) {
 			var shares []sharing.Share
 			for _, text := range c.Shares {
 				user, device := split(text)
-				shares = append(shares, sharing.Share{UserID: user, DeviceID: device, Curve25519: curve(string(device))})
+				shares = append(shares, sharing.Share{Holder: sharing.Holder{UserID: user, DeviceID: device, Curve25519: curve(string(device))}})
 			}
 			s := &sharing.Session{CreatedAt: now - c.Age, Messages: c.Messages, Settings: sharing.DefaultSettings()}
 			if got := s.Rotation(now, wanted, users, r, shares); string(got) != c.Reason {
