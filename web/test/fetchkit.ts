@@ -134,6 +134,16 @@ async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 const failing = "fetch_failed";
 
 export const stories: Record<string, () => Promise<unknown>> = {
+  "a request that is no POST comes with its method and its query": async () => {
+    const requests: HostRequest[] = [];
+    const kit = await Kit.start((request) => {
+      requests.push(request);
+      return answer;
+    });
+    same((await kit.ask(0, "v+1%26"))[0], answer, "the answer");
+    same(requests.map(({ method, path, body }) => [method, path, body]), [["PUT", "/_matrix/client/v3/room_keys/keys?version=v+1%26", "{}"]], "the request");
+  },
+
   "the client is asked with path, headers, body and signal, and its answer arrives byte for byte": async () => {
     const requests: HostRequest[] = [];
     const kit = await Kit.start((request) => {

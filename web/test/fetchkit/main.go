@@ -28,7 +28,7 @@ func main() {
 	fetcher, noFetch := fetch.Connect()
 	door := jsbridge.NewDoor()
 	// keysQuery waits at most so many milliseconds, negative for a context that was cancelled before, and asks about the users that
-	// follow. The answer is [body, its length, its SHA-256], without the body when that is large, or [code, status, retry after, sentence].
+	// follow; with 0 it uploads nothing into the backup of the version that follows, and waits. The answer is [body, its length, its SHA-256], without the body when that is large, or [code, status, retry after, sentence].
 	door.Async("keysQuery", func(ctx context.Context, args [][]byte) ([]byte, error) {
 		if noFetch != nil {
 			return nil, noFetch
@@ -46,7 +46,12 @@ func main() {
 		for _, arg := range args[1:] {
 			users = append(users, ids.UserID(arg))
 		}
-		body, err := fetcher.KeysQuery(ctx, users)
+		request := lane.NewKeysQuery("", users)
+		if ms == 0 { // what is no POST
+			request = lane.Request{Type: lane.KeysBackup, Target: string(args[1]), Body: []byte("{}")}
+			ctx = context.Background()
+		}
+		body, err := fetcher.Send(ctx, &request)
 		var told *lane.FetchError
 		switch {
 		case errors.As(err, &told):
