@@ -57,7 +57,7 @@ test-build: node_modules/.package-lock.json web/dist/wasm_exec.js
 	for room in $(IN_CHROME); do GOOS=js GOARCH=wasm go test -c -o web/build/gotests/$${room//\//_}.wasm ./$$room; done
 
 # The package beside a real homeserver and a real matrix-js-sdk, in headless Chrome: a line for every story. dendrite is built the first time,
-# which takes some minutes. ACT=words plays the acts whose titles hold the words; OLM=libolm or OLM=knownsender, with one Olm of the two.
+# which takes some minutes. ACT=words plays the acts whose titles hold the words; BOB=matrix-js-sdk, BOB=fetch or BOB=libolm, with one kind of Bob.
 test-homeserver: debian build test-build web/build/homeserver/dendrite
 	$(TSC) -p web/test/endtoend
 	node web/build/test/endtoend/run.js

@@ -1,14 +1,18 @@
 // The README's examples are what people copy: they type-check against the package and run, and the tables say what the code says.
 
 import assert from "node:assert/strict";
+import Olm from "@matrix-org/olm";
+import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { useChrome } from "./harness.js";
+import { knownAs, LibolmDevice } from "./libolm.js";
 import { withKit } from "./machinekit.js";
-import { armoured, BackupVault, openedKeys, Outbound, Person, sealedKeys } from "./people.js";
+import { armoured, BackupVault, keysQueryAnswer, openedKeys, Outbound, Person, sealedKeys, type Json } from "./people.js";
 import { top } from "./server.js";
+import type { SyncingHomeserver } from "./syncinghomeserver.js";
 
 const chrome = useChrome();
 const me = new Person("@me:test", "MINE");
@@ -46,7 +50,14 @@ declare const raw: {
   readonly device_lists: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
 };
 declare function handle(payload: object, sender: import("knownsender").SenderData): void;
+declare const login: { readonly baseUrl: string; readonly userId: string; readonly deviceId: string; readonly accessToken: string };
+declare function draw(eventId: string | undefined, content: object | null, failure: string | null, shield: number | undefined): void;
 `;
+
+/** The example of a chapter. */
+function exampleOf(chapter: string): string {
+  return new RegExp(`## ${chapter}\\n[\\s\\S]*?\`\`\`ts\\n([\\s\\S]*?)\`\`\``).exec(readme)?.[1] ?? "";
+}
 
 describe("the README", () => {
   test("has examples that type-check under the strictest settings", () => {
@@ -58,8 +69,11 @@ describe("the README", () => {
       const settings = { extends: "../../tsconfig.json", compilerOptions: { noEmit: true, rootDir: "../../..", noUnusedLocals: false }, include: ["*.ts"] };
       writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(settings));
       writeFileSync(join(folder, "client.d.ts"), client);
-      // One after the other, as they are read.
-      writeFileSync(join(folder, "example.ts"), examples.join("\n"));
+      // One after the other, as they are read; the clients of matrix-js-sdk begin afresh.
+      const sdk = exampleOf("With matrix-js-sdk");
+      assert.ok(examples.includes(sdk));
+      writeFileSync(join(folder, "example.ts"), examples.filter((example) => example !== sdk).join("\n"));
+      writeFileSync(join(folder, "sdk.ts"), sdk);
       const { status, stdout } = spawnSync(join(top, "node_modules/.bin/tsc"), ["-p", folder], { encoding: "utf8" });
       assert.equal(status, 0, stdout);
     } finally {
@@ -68,7 +82,7 @@ describe("the README", () => {
   });
 
   test("has an example of keys in and out that runs", async () => {
-    const example = /## Keys in and out[\s\S]*?```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+    const example = exampleOf("Keys in and out");
     const [inFile, inBackup] = [new Outbound("!file:test").exported(me), new Outbound("!backup:test").exported(me)];
     const vault = new BackupVault();
     await withKit(chrome, async ({ inPage, printed }) => {
@@ -102,6 +116,61 @@ describe("the README", () => {
       assert.ok(got.seen.put[1]?.includes("!file:test") && !got.seen.put[1].includes("!backup:test"), "what came from the backup is there");
       assert.deepEqual(got.counts, { total: 2, backedUp: 2 });
     });
+  });
+
+  test("has an example for clients of matrix-js-sdk that runs", async () => {
+    const lines = exampleOf("With matrix-js-sdk").split("\n");
+    assert.equal(lines.filter((line) => /^(import|await|const|client|  const|  draw)/.test(line)).length, 10, "ten lines");
+    const imports = lines.filter((line) => line.startsWith("import "));
+    await build({
+      stdin: {
+        contents: `${imports.join("\n")}
+          export { SyncingHomeserver } from "./syncinghomeserver.js";
+          export async function run(login, draw) {
+            ${lines.slice(imports.length).join("\n").replace("/knownsender-olm.wasm", "/dist/knownsender-olm.wasm")}
+            return { client, crypto };
+          }`,
+        resolveDir: join(top, "web/build/test"),
+      },
+      outfile: join(top, "web/build/sdk/readme.js"), bundle: true, format: "esm", platform: "browser", target: "es2022", logLevel: "error", define: { global: "globalThis" },
+    });
+    await Olm.init();
+    const alice = new LibolmDevice("@alice:test", "PHONE");
+    const session = new Outbound("!room:test");
+    await chrome.withPage(async ({ inPage }) => {
+      const { keys, oneTimeKey } = await inPage(async (people) => {
+        const { SyncingHomeserver, run } = (await import("/build/sdk/readme.js" as string)) as { SyncingHomeserver: new () => SyncingHomeserver; run: (login: object, draw: (...drawn: unknown[]) => void) => Promise<Running> };
+        interface Running {
+          client: { stopClient(): void };
+          crypto: { machine: { identityKeys: { ed25519: string; curve25519: string } }; close(): Promise<void> };
+        }
+        const server = new SyncingHomeserver();
+        server.people.know(people);
+        const { fetch } = globalThis;
+        globalThis.fetch = (resource, options) => (String(resource).startsWith("https://homeserver.test/") ? server.fetch : fetch)(resource, options);
+        const drawn: unknown[][] = [];
+        const running = await run({ baseUrl: "https://homeserver.test", userId: "@me:test", deviceId: "MINE", accessToken: "token" }, (...line) => void drawn.push(line));
+        Object.assign(globalThis, { running, server, drawn });
+        return { keys: running.crypto.machine.identityKeys, oneTimeKey: (await server.oneTimeKeys())[0] ?? "" };
+      }, keysQueryAnswer([alice.person]));
+      alice.begin(keys.curve25519, oneTimeKey);
+      const share = alice.event(keys.curve25519, session.payload(alice.person, knownAs("@me:test", "MINE", keys)));
+      const drawn = await inPage(async (answer) => {
+        const { running, server, drawn } = globalThis as unknown as { running: { client: { stopClient(): void }; crypto: { close(): Promise<void> } }; server: SyncingHomeserver; drawn: unknown[][] };
+        server.sync(answer);
+        for (const end = Date.now() + 8000; drawn.at(-1)?.[2] !== null && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 10));
+        running.client.stopClient();
+        await running.crypto.close();
+        return drawn;
+      }, {
+        to_device: { events: [JSON.parse(share) as Json] },
+        rooms: { join: { "!room:test": { timeline: { events: [session.event("@alice:test", "$1", "hello")] }, state: { events: [] } } } },
+      });
+      // Withheld until the server has been asked who sent it, if it was drawn before that.
+      assert.deepEqual(drawn.pop(), ["$1", { msgtype: "m.text", body: "hello" }, null, 0]);
+      for (const [, , failure, shield] of drawn) assert.deepEqual([failure, shield ?? null], ["UNSIGNED_SENDER_DEVICE", null]);
+    });
+    alice.free();
   });
 
   test("has the policy table of the code", () => {

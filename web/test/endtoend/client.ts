@@ -26,12 +26,18 @@ export interface SeenIdentity {
   readonly changed: boolean;
 }
 
+/**
+ * What Bob is made of, besides knownsender: `matrix-js-sdk`, through its adapter; or fetch alone, with his Olm account in the machine (`fetch`), or
+ * beside it in libolm (`libolm`).
+ */
+export const kindsOfBob = ["matrix-js-sdk", "fetch", "libolm"] as const;
+export type KindOfBob = (typeof kindsOfBob)[number];
+
 /** How a client is opened. */
 export interface ClientOptions {
-  /** Whether it follows the device lists of the people it shares rooms with, as clients do. */
+  /** Whether it follows the device lists of the people it shares rooms with, as clients do. That of matrix-js-sdk always does. */
   readonly follow: boolean;
-  /** Where the Olm account of a client made of knownsender lies: beside it, in libolm, or in the machine. */
-  readonly olm: "libolm" | "knownsender";
+  readonly kind: KindOfBob;
 }
 
 /** What every client can do. */

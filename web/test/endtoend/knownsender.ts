@@ -56,7 +56,7 @@ class KnownsenderClient implements JudgingClient {
   #login: Login | undefined;
   #account: InstanceType<Libolm["Account"]> | undefined;
   #kept: Kept = { account: "", sessions: {}, since: "", events: {} };
-  #options: ClientOptions = { follow: true, olm: "libolm" };
+  #options: ClientOptions = { follow: true, kind: "libolm" };
   #held: Promise<void> | undefined;
   #letGo: () => void = () => undefined;
   readonly #receipts = new Map<string, RoomKeyReceipt>();
@@ -109,13 +109,13 @@ class KnownsenderClient implements JudgingClient {
     await this.#olm.init({ locateFile: () => "/olm/olm.wasm" });
     const kept = localStorage.getItem(this.#place);
     if (kept !== null) this.#kept = JSON.parse(kept) as Kept;
-    if (options.olm === "libolm") {
+    if (options.kind === "libolm") {
       this.#account = new this.#olm.Account();
       if (kept === null) this.#account.create();
       else this.#account.unpickle(pickleKey, this.#kept.account);
     }
     this.#ks = (await import("/dist/index.js" as string)) as Package;
-    if (options.olm === "knownsender") await this.#ks.initAsync({ wasmURL: "/dist/knownsender-olm.wasm" });
+    if (options.kind === "fetch") await this.#ks.initAsync({ wasmURL: "/dist/knownsender-olm.wasm" });
     const { userId, deviceId, baseUrl, accessToken } = login;
     this.#machine = await this.#ks.OlmMachine.open({
       userId, deviceId, store: { name: `knownsender ${userId} ${deviceId}` },

@@ -1,7 +1,7 @@
-// make test-homeserver: plays every act, with libolm beside knownsender and then with knownsender's own Olm, prints a line for every story, and closes
-// with how many passed and failed. A story that fails ends its act. ACT=words plays the acts whose titles hold the words, OLM=libolm or
-// OLM=knownsender one of the two.
+// make test-homeserver: plays every act with every kind of Bob, prints a line for every story, and closes with how many passed and failed. A story that
+// fails ends its act. ACT=words plays the acts whose titles hold the words, BOB=matrix-js-sdk, BOB=fetch or BOB=libolm one kind of Bob.
 
+import { kindsOfBob } from "./client.js";
 import { acts, type Line } from "./stories.js";
 import { World } from "./world.js";
 
@@ -22,10 +22,10 @@ const line: Line = async (title, story) => {
 const world = await World.begin();
 console.log(`== dendrite at ${world.dendrite.baseUrl}, Chrome ${world.browser.version()} (${((Date.now() - begun) / 1000).toFixed(1)} s)`);
 try {
-  for (const [olm, act] of (["libolm", "knownsender"] as const).filter((olm) => olm.includes(process.env["OLM"] ?? "")).flatMap((olm) => chosen.map((act) => [olm, act] as const))) {
+  for (const [kind, act] of kindsOfBob.filter((kind) => kind.includes(process.env["BOB"] ?? "")).flatMap((kind) => chosen.map((act) => [kind, act] as const))) {
     const start = Date.now();
-    world.olm = olm;
-    console.log(`== ${act.title} (Bob's Olm: ${olm})`);
+    world.kind = kind;
+    console.log(`== ${act.title} (Bob: ${kind})`);
     let at = "before its first story";
     try {
       await act.run(world, (title, story) => line((at = title), story));

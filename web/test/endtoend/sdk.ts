@@ -1,12 +1,13 @@
 // A client made of matrix-js-sdk and its Rust crypto: it sends, and as a witness it shows what that crypto says of the same events. Bundled for
 // pages. Where the SDK wants a person (comparing emojis), it is asked one layer below.
 
-import { ClientEvent, createClient, EventType, KnownMembership, Preset, SyncState, type MatrixClient, type MatrixEvent } from "matrix-js-sdk";
+import { ClientEvent, createClient, EventType, Preset, SyncState, type MatrixClient, type MatrixEvent } from "matrix-js-sdk";
 import { AllDevicesIsolationMode, CryptoEvent, EventShieldColour, EventShieldReason, type CryptoApi } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { UIAuthCallback } from "matrix-js-sdk/lib/interactive-auth.js";
 import loglevel from "loglevel";
 import { OtherUserIdentity, UserId, type OlmMachine } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { offer, pause, until, type Login, type SeenIdentity, type SendingClient, type Shown } from "./client.js";
+import { eventOf, joined } from "./room.js";
 
 /** What lies below CryptoApi. */
 interface Below {
@@ -60,8 +61,7 @@ class SdkClient implements SendingClient {
   }
 
   async join(roomId: string): Promise<void> {
-    await this.#matrix.joinRoom(roomId);
-    await until("the room is joined", () => this.#matrix.getRoom(roomId)?.getMyMembership() === KnownMembership.Join || undefined);
+    await joined(this.#matrix, roomId);
   }
 
   // Identities.
@@ -162,7 +162,7 @@ class SdkClient implements SendingClient {
   }
 
   async read(roomId: string, eventId: string): Promise<Shown> {
-    const event = await until(`${eventId} is here`, () => this.#matrix.getRoom(roomId)?.findEventById(eventId));
+    const event = await eventOf(this.#matrix, roomId, eventId);
     await this.#decrypted(event);
     if (event.isDecryptionFailure()) return { body: null, failure: event.decryptionFailureReason, shield: "None", reason: null };
     const info = await this.#crypto.getEncryptionInfoForEvent(event);

@@ -14,7 +14,7 @@ export interface Act {
 }
 
 function words({ body, failure, shield, reason }: Shown): string {
-  if (body === null) return `not shown, ${failure ?? "for no reason"}`;
+  if (body === null) return `not shown, ${failure ?? "for no reason"}${reason === null ? "" : `, ${reason}`}`;
   return shield === "None" ? "shown, no shield" : `shown, ${shield.toLowerCase()} shield ${reason ?? ""}`.trimEnd();
 }
 
@@ -41,6 +41,11 @@ async function both(bob: JudgingClient, carol: SendingClient | undefined, roomId
   }, 8000).catch(() => assert.fail(`${ours}; js-sdk: ${theirs === undefined ? "nothing" : words(theirs)}`));
   assert.ok(theirs !== undefined);
   return `${ours}; js-sdk: ${words(theirs)}`;
+}
+
+/** Where both are the same SDK, it names the same reason. */
+function sameFailure({ kind }: World, ours: Shown, theirs: Shown): void {
+  if (kind === "matrix-js-sdk") assert.equal(ours.reason, theirs.failure);
 }
 
 /** What Bob says of an event under each policy. */
@@ -222,6 +227,7 @@ export const acts: readonly Act[] = [
         assert.match(ours.failure ?? "", /m\.unverified/);
         const theirs = await carol.client.read(room, event);
         assert.equal(theirs.body, null);
+        sameFailure(world, ours, theirs);
         return `Bob: ${words(ours)}; js-sdk: ${words(theirs)}`;
       });
     },
@@ -244,6 +250,7 @@ export const acts: readonly Act[] = [
       await line("no key", async () => {
         const [ours, theirs] = [await bob.client.read(room, event), await carol.client.read(room, event)];
         assert.deepEqual([ours.body, theirs.body], [null, null]);
+        sameFailure(world, ours, theirs);
         return `Bob: ${words(ours)}; js-sdk: ${words(theirs)}`;
       });
       const exported = await alice.client.exportKeys();
@@ -273,8 +280,8 @@ export const acts: readonly Act[] = [
     title: "Bob is restarted in the middle of the slow lane",
     async run(world, line) {
       const [alice, bob] = await strangers(world);
-      const room = await invited(alice, bob);
       await bob.client.holdQueries(true);
+      const room = await invited(alice, bob);
       const event = await alice.client.send(room, "in the middle");
       await line("the key waits for an answer", async () => {
         const shown = await bob.client.read(room, event);
@@ -292,8 +299,8 @@ export const acts: readonly Act[] = [
     title: "the server is stopped during the slow lane",
     async run(world, line) {
       const [alice, bob] = await strangers(world);
-      const room = await invited(alice, bob);
       await bob.client.holdQueries(true);
+      const room = await invited(alice, bob);
       const event = await alice.client.send(room, "no answer");
       await bob.client.read(room, event); // the key is here, and stored
       assert.equal(await bob.client.lane(room, event), "slow");

@@ -7,13 +7,16 @@ import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { Dendrite, type Login } from "../homeserver/dendrite.js";
 import { serve, top, type TestServer } from "../server.js";
-import type { ClientOptions, EndToEndClient, JudgingClient, SendingClient } from "./client.js";
+import type { ClientOptions, EndToEndClient, JudgingClient, KindOfBob, SendingClient } from "./client.js";
 
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const patience = 60_000;
 
-/** What a client is made of, and the script that has it. */
-const scripts = { "matrix-js-sdk": "/build/endtoend/sdk.js", knownsender: "/build/test/endtoend/knownsender.js" } as const;
+/** The scripts that have the clients: matrix-js-sdk with its own crypto, and each kind of Bob. */
+const scripts = {
+  sdk: "/build/endtoend/sdk.js", "matrix-js-sdk": "/build/endtoend/compat.js",
+  fetch: "/build/test/endtoend/knownsender.js", libolm: "/build/test/endtoend/knownsender.js",
+} as const;
 
 /** A client, and the page it is in. */
 export class Seat<C extends EndToEndClient> {
@@ -77,8 +80,8 @@ export class Seat<C extends EndToEndClient> {
 export class World {
   readonly #seats: Seat<EndToEndClient>[] = [];
   #people = 0;
-  /** Where clients made of knownsender have their Olm accounts. */
-  olm: ClientOptions["olm"] = "libolm";
+  /** What clients made of knownsender are. */
+  kind: KindOfBob = "matrix-js-sdk";
 
   private constructor(
     readonly dendrite: Dendrite,
@@ -108,16 +111,16 @@ export class World {
 
   /** A client of matrix-js-sdk. */
   sdk(login: Login): Promise<Seat<SendingClient>> {
-    return this.#seat<SendingClient>(login, scripts["matrix-js-sdk"], {});
+    return this.#seat<SendingClient>(login, scripts.sdk, {});
   }
 
   /** A client of knownsender. */
   knownsender(login: Login, options: Partial<ClientOptions> = {}): Promise<Seat<JudgingClient>> {
-    return this.#seat<JudgingClient>(login, scripts.knownsender, options);
+    return this.#seat<JudgingClient>(login, scripts[this.kind], options);
   }
 
   async #seat<C extends EndToEndClient>(login: Login, script: string, options: Partial<ClientOptions>): Promise<Seat<C>> {
-    const seat = new Seat<C>(login, script, await this.browser.newContext(), this.server.origin, { follow: true, olm: this.olm, ...options });
+    const seat = new Seat<C>(login, script, await this.browser.newContext(), this.server.origin, { follow: true, kind: this.kind, ...options });
     this.#seats.push(seat as Seat<EndToEndClient>);
     return seat.open();
   }
@@ -135,12 +138,12 @@ export class World {
   }
 }
 
-/** matrix-js-sdk's client as one script, and beside it the wasm it loads. */
+/** The clients of matrix-js-sdk as one script each, and beside them the wasm that its own crypto loads. */
 async function bundle(): Promise<void> {
   const out = join(top, "web/build/endtoend");
   mkdirSync(join(out, "pkg"), { recursive: true });
   await build({
-    entryPoints: [join(top, "web/test/endtoend/sdk.ts")], outfile: join(out, "sdk.js"),
+    entryPoints: ["sdk", "compat"].map((client) => join(top, `web/build/test/endtoend/${client}.js`)), outdir: out,
     bundle: true, format: "esm", platform: "browser", target: "es2022", logLevel: "error", define: { global: "globalThis" },
   });
   const wasm = "pkg/matrix_sdk_crypto_wasm_bg.wasm";

@@ -55,6 +55,7 @@ export function replaceSending(client: MatrixClient, by: (sending: Sending) => S
 export function replaceDecryption(client: MatrixClient, crypto: CryptoBackend): () => void {
   const own = Object.getOwnPropertyDescriptor(client, "decryptEventIfNeeded");
   client.decryptEventIfNeeded = async (event, options) => {
+    if (event.getRoomId() === undefined) return; // a to-device event, whose inside is told otherwise
     if (event.isState() && !client.enableEncryptedStateEvents) return;
     if (event.shouldAttemptDecryption()) void event.attemptDecryption(crypto, options);
     await event.getDecryptionPromise();
