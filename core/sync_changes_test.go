@@ -29,7 +29,7 @@ type device struct {
 }
 
 // withAccount opens a machine of its own account over fresh rows.
-func withAccount(t *testing.T) *device {
+func withAccount(t testing.TB) *device {
 	t.Helper()
 	d := &device{world: closedWorld(t)}
 	d.me.Devices = nil
