@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"slices"
 
+	"knownsender/core/crosssigning"
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/lane"
@@ -72,6 +73,7 @@ type OlmAccount interface {
 	dispatchUpload()
 	uploadDue() int64
 	heard(ctx context.Context) error
+	recognize(ctx context.Context, asked bool) error
 }
 
 // ownAccount is our account as the machine holds it.
@@ -91,6 +93,9 @@ type ownAccount struct {
 	outbound queue                 // of those who change a room's outbound session
 	sharers  map[ids.RoomID]*queue // of those who share a room's key
 	shares   []*keyShare           // under way
+
+	signing   lane.Schedule // of our own device's signature, in vain
+	bootstrap []*outgoing   // in the hands of the host
 }
 
 // keysUpload is an upload under way, and what it carries.
@@ -133,7 +138,12 @@ func readAccount(row *store.Row, user ids.UserID, device ids.DeviceID) (*ownAcco
 			Code: CodeAccountOfOther, Expected: string(user) + " " + string(device), Got: string(account.UserID) + " " + string(account.DeviceID),
 		}
 	}
-	return &ownAccount{Account: account, rev: row.Rev}, nil
+	a := &ownAccount{Account: account, rev: row.Rev}
+	// It is sent along with every Olm message, and one that is wrong would have the message refused: what was signed once may not be what we say today.
+	if check := (keys.Check{Key: a.CrossSigner, Signature: a.CrossSignature, Message: a.deviceMessage()}); !check.Verify() {
+		a.CrossSigner = keys.Ed25519{}
+	}
+	return a, nil
 }
 
 func (a *ownAccount) bind(m *Machine) {
@@ -309,6 +319,9 @@ func (a *ownAccount) markUploaded(ctx context.Context, id string, response []byt
 	if err == nil && a.upload == done {
 		a.upload = nil
 	}
+	if err == nil && done.device {
+		_ = a.askAgain(ctx, a.UserID) // /sync says so, too
+	}
 	return true, err
 }
 
@@ -356,8 +369,13 @@ func (a *ownAccount) filled(with *record.Account, count int, fallbackUsed bool) 
 	return &next
 }
 
-// deviceKeys is this device's keys object, signed by itself (specification, "Device keys").
-func (a *ownAccount) deviceKeys() []byte {
+// signer is this device's fingerprint key.
+func (a *ownAccount) signer() crosssigning.Signer {
+	return crosssigning.Signer{KeyID: "ed25519:" + string(a.DeviceID), Sign: a.Sign}
+}
+
+// deviceMessage is this device's keys object as it is signed (specification, "Device keys"): canonical, without signatures.
+func (a *ownAccount) deviceMessage() []byte {
 	own := a.own()
 	device := string(own.DeviceID)
 	text := func(dst []byte, name, value string) []byte {
@@ -368,26 +386,23 @@ func (a *ownAccount) deviceKeys() []byte {
 	dst = append(signedjson.AppendName(dst, "keys"), '{')
 	dst = text(dst, "curve25519:"+device, own.Curve25519.String())
 	dst = append(text(dst, "ed25519:"+device, own.Ed25519.String()), '}')
-	return a.signed(dst, func(dst []byte) []byte { return text(dst, "user_id", string(own.UserID)) })
+	return append(text(dst, "user_id", string(own.UserID)), '}')
 }
 
-// signed completes an object whose members so far come before `signatures` in the order of canonical JSON; rest writes those that come after. What is
-// signed is the canonical form, which is the text without the signatures.
-func (a *ownAccount) signed(before []byte, rest func(dst []byte) []byte) []byte {
-	own := a.own()
-	message := append(rest(slices.Clone(before)), '}')
-	signature := a.Sign(message)
-	dst := append(signedjson.AppendName(before, "signatures"), '{')
-	dst = append(signedjson.AppendName(dst, string(own.UserID)), '{')
-	dst = signedjson.AppendString(signedjson.AppendName(dst, "ed25519:"+string(own.DeviceID)), string(keys.EncodeBase64(nil, signature[:])))
-	return append(rest(append(dst, "}}"...)), '}')
+// deviceKeys is this device's keys object, signed by itself and, if it is known, by the self-signing key of our identity as it is now.
+func (a *ownAccount) deviceKeys() []byte {
+	by := []crosssigning.Signer{a.signer()}
+	if identity, known := a.machine.trust.Identity(a.UserID); known && identity.SelfSigning == a.CrossSigner {
+		by = append(by, crosssigning.Signer{KeyID: crosssigning.KeyID(a.CrossSigner), Sign: func([]byte) keys.Signature { return a.CrossSignature }})
+	}
+	return crosssigning.Signed(a.deviceMessage(), a.UserID, by...)
 }
 
 // uploadBody is the body of the upload.
 func (a *ownAccount) uploadBody(fresh []olm.OneTimeKey, device bool) []byte {
 	dst := []byte{'{'}
 	if device {
-		dst = append(signedjson.AppendName(dst, "device_keys"), a.deviceKeys()...)
+		dst = append(signedjson.AppendName(dst, "device_keys"), crosssigning.Signed(a.deviceMessage(), a.UserID, a.signer())...)
 	}
 	for _, list := range []struct {
 		name     string
@@ -410,6 +425,6 @@ func (a *ownAccount) signedKey(key *olm.OneTimeKey) []byte {
 	if key.Fallback {
 		dst = signedjson.AppendBool(signedjson.AppendName(dst, "fallback"), true)
 	}
-	dst = signedjson.AppendString(signedjson.AppendName(dst, "key"), key.Key.String())
-	return a.signed(dst, func(dst []byte) []byte { return dst })
+	dst = append(signedjson.AppendString(signedjson.AppendName(dst, "key"), key.Key.String()), '}')
+	return crosssigning.Signed(dst, a.UserID, a.signer())
 }

@@ -1,9 +1,19 @@
 package core
 
 import (
+	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/sender"
+	"knownsender/core/trust"
 )
+
+// KnownDevice is what is known of a device; the zero value when nothing is.
+func KnownDevice(m *Machine, user ids.UserID, id ids.DeviceID) trust.Device {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	device, _ := m.trust.Device(user, id)
+	return device
+}
 
 // ChecksFor is how many signatures the synchronous path would check for this event now.
 func ChecksFor(m *Machine, event sender.DecryptedOlmEvent) int {

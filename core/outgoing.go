@@ -21,6 +21,8 @@ type outgoing struct {
 	take     taker            // of any other
 	schedule lane.Schedule    // of sending it ourselves in vain
 	sending  chan struct{}    // closed when it has been sent by ourselves, nil while it is not
+	handed   bool             // to the host by the method that began it: neither listed nor sent by ourselves
+	over     bool             // whatever came of it: it is not to be sent again
 }
 
 // taker takes the answer to a request over. When it fails the request stays on the list.
@@ -42,9 +44,11 @@ func (m *Machine) OutgoingRequests() []lane.Request {
 		query := m.beginRequest(usersOf(taken))
 		l.outgoing = append(l.outgoing, &outgoing{Request: lane.NewKeysQuery(query.ID, query.Users), users: query.Users, taken: taken})
 	}
-	requests := make([]lane.Request, len(l.outgoing), len(l.outgoing)+1)
-	for i, o := range l.outgoing {
-		requests[i] = o.Request
+	requests := make([]lane.Request, 0, len(l.outgoing)+1)
+	for _, o := range l.outgoing {
+		if !o.handed {
+			requests = append(requests, o.Request)
+		}
 	}
 	if m.account != nil && !m.closed {
 		if upload := m.account.nextUpload(); upload != nil {
@@ -124,7 +128,7 @@ func (m *Machine) answer(ctx context.Context, o *outgoing, response []byte) erro
 	}
 	o.done(m)
 	err := o.take(ctx, response)
-	if err != nil {
+	if err != nil && !o.over {
 		m.lanes.outgoing = append(m.lanes.outgoing, o)
 	}
 	return err
@@ -196,7 +200,7 @@ func (m *Machine) deliverDue() int64 {
 	}
 	for _, o := range slices.Clone(l.outgoing) {
 		switch {
-		case o.take == nil || o.sending != nil || o.Type == lane.SigningKeysUpload: // the last wants the user's password, which is the host's to ask for
+		case o.take == nil || o.sending != nil || o.handed:
 		case o.schedule.Due(now):
 			o.begin()
 			l.spawn(func() { m.deliverAlone(o) })

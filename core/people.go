@@ -247,6 +247,11 @@ func (m *Machine) applyAnswer(ctx context.Context, raw []byte, sequence trust.Se
 		result.add(change, judged)
 		judging = cmp.Or(judging, err)
 	}
+	if m.account != nil && slices.Contains(answer.Users(), m.trust.Own().UserID) {
+		if err := m.account.recognize(ctx, sequence != 0); err != nil {
+			return nil, err // as above
+		}
+	}
 	return result, judging
 }
 

@@ -51,7 +51,7 @@ func (d *device) tryReopen() error {
 	}
 	machine, err := core.Open(context.Background(), core.Options{
 		Own: trust.Own{UserID: ids.UserID(d.me.ID), DeviceID: "MYDEVICE"}, OpenAccount: core.OpenAccount,
-		Store: rows, Now: func() int64 { return atomic.AddInt64(d.clock, 1) }, Listener: &d.heard, Fetcher: d.fetcher, Jitter: func() float64 { return 0 },
+		Store: rows, Now: func() int64 { return atomic.AddInt64(d.clock, 1) }, Listener: &d.heard, Fetcher: d.fetcher, Spawn: d.spawn, Jitter: func() float64 { return 0 },
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package crosssigning
 
 import (
 	"crypto/ed25519"
+	"slices"
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
@@ -22,13 +23,13 @@ func (k *Keys) Signer(role trust.Role) (Signer, error) {
 		return Signer{}, &Error{Code: CodeMissingKey, Role: role}
 	}
 	public, _ := k.Public(role)
-	return Signer{KeyID: keyID(public), Sign: func(message []byte) keys.Signature {
+	return Signer{KeyID: KeyID(public), Sign: func(message []byte) keys.Signature {
 		return keys.Signature(ed25519.Sign(private, message))
 	}}, nil
 }
 
-// keyID is the name of a cross-signing key.
-func keyID(public keys.Ed25519) string { return "ed25519:" + public.String() }
+// KeyID is the name of a cross-signing key's signatures.
+func KeyID(public keys.Ed25519) string { return "ed25519:" + public.String() }
 
 // Sign is an object as it was received with one signature, by that key of the user's, in the place of those it had: as POST /keys/signatures/upload
 // wants it. The error is an *Error, object_not_signable.
@@ -37,12 +38,12 @@ func Sign(object *signedjson.Object, user ids.UserID, by Signer) ([]byte, error)
 	if err != nil {
 		return nil, &Error{Code: CodeNotSignable, cause: err}
 	}
-	return signed(message, user, by), nil
+	return Signed(message, user, by), nil
 }
 
-// signed is an object that is canonical and has no signatures, with signatures.
-func signed(message []byte, user ids.UserID, by ...Signer) []byte {
-	dst := append([]byte{}, message[:len(message)-1]...)
+// Signed is an object that is canonical and has no signatures, with signatures by keys of the user's.
+func Signed(message []byte, user ids.UserID, by ...Signer) []byte {
+	dst := slices.Clone(message[:len(message)-1])
 	dst = append(signedjson.AppendName(dst, "signatures"), '{')
 	dst = append(signedjson.AppendName(dst, string(user)), '{')
 	for i := range by {
@@ -66,7 +67,7 @@ func (k *Keys) Publish(user ids.UserID, device Signer) (*Published, error) {
 		if !held {
 			return nil, &Error{Code: CodeMissingKey, Role: role}
 		}
-		objects[i] = signed(keyObject(user, role, public), user, by)
+		objects[i] = Signed(keyObject(user, role, public), user, by)
 		if role == trust.RoleMaster {
 			by, _ = k.Signer(role) // it is here
 		}
@@ -77,7 +78,7 @@ func (k *Keys) Publish(user ids.UserID, device Signer) (*Published, error) {
 // keyObject is a cross-signing key object without its signatures, canonical.
 func keyObject(user ids.UserID, role trust.Role, public keys.Ed25519) []byte {
 	dst := append(signedjson.AppendName([]byte{'{'}, "keys"), '{')
-	dst = append(signedjson.AppendString(signedjson.AppendName(dst, keyID(public)), public.String()), '}')
+	dst = append(signedjson.AppendString(signedjson.AppendName(dst, KeyID(public)), public.String()), '}')
 	dst = append(signedjson.AppendString(append(signedjson.AppendName(dst, "usage"), '['), role.String()), ']')
 	return append(signedjson.AppendString(signedjson.AppendName(dst, "user_id"), string(user)), '}')
 }
