@@ -8,6 +8,7 @@ import (
 
 	"knownsender/core"
 	"knownsender/core/ids"
+	"knownsender/core/sharing"
 	"knownsender/jsbridge"
 )
 
@@ -20,6 +21,53 @@ func (p *program) registerOlm(door *jsbridge.Door) {
 	door.Async("receiveSyncChanges", p.opened(-1, p.receiveSyncChanges))
 	door.Async("getMissingSessions", p.opened(-1, p.getMissingSessions))
 	door.Async("encryptToDeviceEvent", p.opened(4, p.encryptToDeviceEvent))
+	door.Async("shareRoomKey", p.opened(-1, p.shareRoomKey))
+	door.Async("encryptRoomEvent", p.opened(3, p.encryptRoomEvent))
+	door.Async("invalidateGroupSession", p.opened(1, p.invalidateGroupSession))
+}
+
+// shareRoomKey takes the room, five texts of settings (sharing.ParseSettings) and the users; the answer are the requests to send.
+func (p *program) shareRoomKey(ctx context.Context, args [][]byte) ([]byte, error) {
+	if len(args) < 6 {
+		return nil, jsbridge.Arguments(args, 6)
+	}
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	settings, err := sharing.ParseSettings(string(args[1]), string(args[2]), string(args[3]), string(args[4]), string(args[5]))
+	if err != nil {
+		return nil, err
+	}
+	users, err := parseUsers(args[6:])
+	if err != nil {
+		return nil, err
+	}
+	defer p.wake() // our own copy may have to wait for its sender like any other, and a request that was not taken is sent again
+	requests, err := p.machine.ShareRoomKey(ctx, room, users, settings)
+	if err != nil {
+		return nil, err
+	}
+	return appendRequests(nil, requests), nil
+}
+
+// encryptRoomEvent takes room, event type and content.
+func (p *program) encryptRoomEvent(ctx context.Context, args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	return p.machine.EncryptRoomEvent(ctx, room, string(args[1]), args[2])
+}
+
+// invalidateGroupSession takes a room; the answer is whether there was a session.
+func (p *program) invalidateGroupSession(ctx context.Context, args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	ended, err := p.machine.InvalidateGroupSession(ctx, room)
+	return strconv.AppendBool(nil, ended), err
 }
 
 // getMissingSessions takes users; the answer is a request, or null.

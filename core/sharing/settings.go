@@ -1,6 +1,10 @@
 package sharing
 
-import "slices"
+import (
+	"math"
+	"slices"
+	"strconv"
+)
 
 // Algorithm is the one algorithm that rooms are encrypted with here.
 const Algorithm = "m.megolm.v1.aes-sha2"
@@ -77,47 +81,65 @@ func (s Settings) SharedHistory() bool {
 	return s.HistoryVisibility == Shared || s.HistoryVisibility == WorldReadable
 }
 
-// CodeBadSettings: a name that is none.
+// CodeBadSettings: a name that is none, or a number that is none.
 const CodeBadSettings = "bad_encryption_settings"
 
 // SettingsError says which member of a room's settings cannot be used.
 type SettingsError struct {
 	Code   string
-	Member string // algorithm, historyVisibility or sharingStrategy
+	Member string // algorithm, rotationPeriod, rotationPeriodMessages, historyVisibility or sharingStrategy
 }
 
 // ErrorCode is the stable name of what went wrong.
 func (e *SettingsError) ErrorCode() string { return e.Code }
 
 func (e *SettingsError) Error() string {
-	return "the encryption settings have an unknown value, `" + e.Member + "`"
+	return "the encryption settings have a value that cannot be used, `" + e.Member + "`"
 }
 
-// ParseSettings is the settings with these names, and the default where one is empty or 0. The error is a *SettingsError.
-func ParseSettings(algorithm string, period int64, messages uint32, visibility, strategy string) (Settings, error) {
+// ParseSettings is the settings of these texts, with the default where one is empty: names as String writes them, the period in milliseconds. The error is
+// a *SettingsError.
+func ParseSettings(algorithm, period, messages, visibility, strategy string) (Settings, error) {
 	s := DefaultSettings()
 	if algorithm != "" && algorithm != Algorithm {
 		return Settings{}, &SettingsError{Code: CodeBadSettings, Member: "algorithm"}
 	}
-	if period != 0 {
-		s.RotationPeriod = period
-	}
-	if messages != 0 {
-		s.RotationMessages = messages
-	}
-	if visibility != "" {
-		at := slices.Index(visibilityNames[:], visibility)
-		if at < 0 {
-			return Settings{}, &SettingsError{Code: CodeBadSettings, Member: "historyVisibility"}
-		}
-		s.HistoryVisibility = Visibility(at)
-	}
-	if strategy != "" {
-		at := slices.Index(strategyNames[:], strategy)
-		if at < 0 {
-			return Settings{}, &SettingsError{Code: CodeBadSettings, Member: "sharingStrategy"}
-		}
-		s.Strategy = Strategy(at)
+	s.RotationPeriod = parseNumber(period, s.RotationPeriod)
+	count := parseNumber(messages, int64(s.RotationMessages))
+	s.RotationMessages = uint32(min(count, math.MaxUint32))
+	place := parseName(visibility, visibilityNames[:])
+	s.HistoryVisibility = Visibility(place)
+	other := parseName(strategy, strategyNames[:])
+	s.Strategy = Strategy(other)
+	switch {
+	case s.RotationPeriod < 0:
+		return Settings{}, &SettingsError{Code: CodeBadSettings, Member: "rotationPeriod"}
+	case count < 0:
+		return Settings{}, &SettingsError{Code: CodeBadSettings, Member: "rotationPeriodMessages"}
+	case place < 0:
+		return Settings{}, &SettingsError{Code: CodeBadSettings, Member: "historyVisibility"}
+	case other < 0:
+		return Settings{}, &SettingsError{Code: CodeBadSettings, Member: "sharingStrategy"}
 	}
 	return s, nil
+}
+
+// parseNumber reads a whole number, negative when it is none.
+func parseNumber(text string, otherwise int64) int64 {
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// parseName is the place of a name, negative when it is none of them. The first is the default.
+func parseName(text string, names []string) int {
+	if text == "" {
+		return 0
+	}
+	return slices.Index(names, text)
 }

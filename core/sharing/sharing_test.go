@@ -43,8 +43,8 @@ type rotation struct {
 	Messages uint32 `json:"messages"`
 	Age      int64  `json:"age"`
 	Settings struct {
-		RotationPeriod    int64  `json:"rotationPeriod"`
-		RotationMessages  uint32 `json:"rotationMessages"`
+		RotationPeriod    string `json:"rotationPeriod"`
+		RotationMessages  string `json:"rotationPeriodMessages"`
 		HistoryVisibility string `json:"historyVisibility"`
 		SharingStrategy   string `json:"sharingStrategy"`
 	} `json:"settings"`
@@ -160,7 +160,7 @@ func TestWhoGetsARoomKey(t *testing.T) {
 		}
 		for strategy, want := range s.Strategies {
 			t.Run(s.Name+"/"+strategy, func(t *testing.T) {
-				settings, err := sharing.ParseSettings("", 0, 0, "", strategy)
+				settings, err := sharing.ParseSettings("", "", "", "", strategy)
 				if err != nil || settings.Strategy.String() != strategy {
 					t.Fatal(err)
 				}
@@ -254,7 +254,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("the defaults are %+v", def)
 	}
 	for visibility, shared := range map[string]bool{"shared": true, "invited": false, "joined": false, "world_readable": true} {
-		s, err := sharing.ParseSettings(sharing.Algorithm, 0, 0, visibility, "")
+		s, err := sharing.ParseSettings(sharing.Algorithm, "", "", visibility, "")
 		if err != nil || s.SharedHistory() != shared || s.HistoryVisibility.String() != visibility {
 			t.Errorf("%s: %+v, %v", visibility, s, err)
 		}
@@ -273,13 +273,24 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%v is clamped to %+v", given, s)
 		}
 	}
-	for member, try := range map[string][3]string{
-		"algorithm":         {"m.megolm.v2.aes-sha2", "", ""},
-		"historyVisibility": {"", "everybody", ""},
-		"sharingStrategy":   {"", "", "DeviceBasedStrategy"},
+	given, err := sharing.ParseSettings("", "0", "18446744073", "", "")
+	if err != nil || given.RotationPeriod != 0 || given.RotationMessages != 1<<32-1 || given.Clamped().RotationPeriod != 3_600_000 {
+		t.Errorf("%+v, %v", given, err)
+	}
+	for _, try := range [][6]string{
+		{"algorithm", "m.megolm.v2.aes-sha2"},
+		{"rotationPeriod", "", "-1"},
+		{"rotationPeriod", "", "1.5"},
+		{"rotationPeriod", "", "NaN"},
+		{"rotationPeriod", "", "9223372036854775808"},
+		{"rotationPeriodMessages", "", "", "-1"},
+		{"rotationPeriodMessages", "", "", "1e3"},
+		{"historyVisibility", "", "", "", "everybody"},
+		{"sharingStrategy", "", "", "", "", "DeviceBasedStrategy"},
 	} {
+		member := try[0]
 		var refused *sharing.SettingsError
-		if _, err := sharing.ParseSettings(try[0], 0, 0, try[1], try[2]); !errors.As(err, &refused) || refused.ErrorCode() != sharing.CodeBadSettings || refused.Member != member || refused.Error() == "" {
+		if _, err := sharing.ParseSettings(try[1], try[2], try[3], try[4], try[5]); !errors.As(err, &refused) || refused.ErrorCode() != sharing.CodeBadSettings || refused.Member != member || refused.Error() == "" {
 			t.Errorf("%s: %v", member, err)
 		}
 	}

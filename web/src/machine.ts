@@ -21,6 +21,7 @@ import type {
   BackupDecryptionKey,
   DecryptedOlmEvent,
   DecryptedRoomEvent,
+  EncryptionSettings,
   EventEncryptionInfo,
   Explanation,
   ExportedRoomKeyInfo,
@@ -121,8 +122,8 @@ interface Answers {
  * Tells who sent every room key, keeps that with the key, and decides what may be shown.
  *
  * The machine is told: room keys as the client's Olm decrypted them, or the raw to-device events where the account is here; the device lists of
- * `/sync`; room events. It sends `/keys/query`, and `/keys/upload` for its own account, through the client's own fetch (`http.fetch`), or the client
- * sends what {@link outgoingRequests} lists; it makes no other requests. Every failure is a {@link KnownSenderError} with a stable `code`. Beside the
+ * `/sync`; room events. It sends `/keys/query`, and for its own account what the methods begin (keys, claims, to-device messages), through the client's
+ * own fetch (`http.fetch`), or the client sends what {@link outgoingRequests} lists; it makes no other requests. Every failure is a {@link KnownSenderError} with a stable `code`. Beside the
  * codes named at each method, any may fail with `closed` after {@link close}, and with {@link EngineStoppedError} when the program under it has ended;
  * those that write may fail with the store's codes: `quota`, `blocked`, `unavailable`, `aborted`, `store_lost`, `too_large`.
  */
@@ -299,6 +300,52 @@ export class OlmMachine {
   async encryptToDeviceEvent(userId: string, deviceId: string, eventType: string, content: string | JsonObject): Promise<JsonObject> {
     this.#open();
     return parse<JsonObject>(await this.#engine.callText("encryptToDeviceEvent", [userId, deviceId, eventType, jsonText(content)]));
+  }
+
+  /**
+   * Sees to it that the devices of the users have the key that this device encrypts the room's events with, by the strategy of the settings; devices that
+   * do not get it are told once (`m.room_key.withheld`). Call it before every event with all members who may read it: another key is made where the old
+   * one must not be used on, because of its age, its messages, the settings, a user who is no longer named, or a device that is gone.
+   *
+   * With `http.fetch` it asks for outdated device lists, claims one-time keys and sends the messages, and resolves with an empty list. Without it the
+   * users are followed, and it resolves with the requests to send, which are among {@link outgoingRequests} too: give the answers to
+   * {@link markRequestAsSent}. For users that are new, send what `outgoingRequests` and {@link getMissingSessions} ask for first: a device without a
+   * session gets no key.
+   *
+   * Errors: `no_account`, `bad_room_id`, `bad_user_id`, `bad_encryption_settings`; where a strategy refuses to share at all
+   * `verified_user_has_unsigned_device` and `verified_user_changed_identity`, with the users and their devices as JSON in `got`,
+   * `cross_signing_not_set_up`, `sending_from_unverified_device`; `device_key_changed` where the server lists this device with other keys; and those
+   * of a request: `fetch_failed`, `fetch_status`, `fetch_timeout`, `rate_limited`, `answer_too_large`, `bad_claim`. What was sent by then is sent.
+   *
+   * Source: client-server API, "m.megolm.v1.aes-sha2" and "Reporting that decryption keys are withheld"; MSC3061; MSC4153.
+   */
+  async shareRoomKey(roomId: string, users: readonly string[], settings: EncryptionSettings = {}): Promise<OutgoingRequest[]> {
+    this.#open();
+    const { algorithm = "", rotationPeriod = "", rotationPeriodMessages = "", historyVisibility = "", sharingStrategy = "" } = settings;
+    const args = [roomId, algorithm, String(rotationPeriod), String(rotationPeriodMessages), historyVisibility, sharingStrategy, ...users];
+    return parse<OutgoingRequest[]>(await this.#engine.callText("shareRoomKey", args));
+  }
+
+  /**
+   * Encrypts an event of a room and resolves with the content of the `m.room.encrypted` to send. By then it is stored that the message index is used, and
+   * none is ever used twice, in however many tabs. `m.relates_to` stands in the clear beside the ciphertext, for the server's aggregations.
+   *
+   * Errors: `room_key_not_shared` and `room_key_expired`: call {@link shareRoomKey}, and have its requests marked as sent; `bad_content`,
+   * `bad_plaintext_length` (too long for an event), `no_account`, `bad_room_id`.
+   *
+   * Source: client-server API, "m.megolm.v1.aes-sha2".
+   */
+  async encryptRoomEvent(roomId: string, eventType: string, content: string | JsonObject): Promise<JsonObject> {
+    this.#open();
+    return parse<JsonObject>(await this.#engine.callText("encryptRoomEvent", [roomId, eventType, jsonText(content)]));
+  }
+
+  /**
+   * Has the next {@link shareRoomKey} make another key, and resolves with whether there was one. Errors: `no_account`, `bad_room_id`.
+   */
+  async invalidateGroupSession(roomId: string): Promise<boolean> {
+    this.#open();
+    return parse<boolean>(await this.#engine.callText("invalidateGroupSession", [roomId]));
   }
 
   /**

@@ -265,6 +265,28 @@ export interface NestedDecryption {
 /** What a request asks of the homeserver; matrix-sdk-crypto's `RequestType` has the same kinds. */
 export type RequestType = "keys_query" | "keys_upload" | "keys_claim" | "to_device" | "signature_upload" | "signing_keys_upload" | "keys_backup";
 
+/**
+ * Which devices get our room keys, as matrix-sdk-crypto's `CollectStrategy` has it. `AllDevices`: all. `ErrorOnVerifiedUserProblem`: all, but nobody
+ * while somebody we verified has a device that is not cross-signed, or another identity than the one we verified. `IdentityBasedStrategy`: cross-signed
+ * devices, and nobody while somebody we verified has another identity, or our own is not verified here (MSC4153). `OnlyTrustedDevices`: cross-signed
+ * devices of users we verified. A dehydrated device never gets a key unless it is cross-signed.
+ */
+export type CollectStrategy = "AllDevices" | "ErrorOnVerifiedUserProblem" | "IdentityBasedStrategy" | "OnlyTrustedDevices";
+
+/** How a room is encrypted, and for whom: what its state says, and what the client wants. */
+export interface EncryptionSettings {
+  /** `algorithm` of `m.room.encryption`; only `m.megolm.v1.aes-sha2` is known. */
+  readonly algorithm?: string | undefined;
+  /** `rotation_period_ms` of `m.room.encryption`, in milliseconds: a week when it is not given, and an hour at least. */
+  readonly rotationPeriod?: number | undefined;
+  /** `rotation_period_msgs` of `m.room.encryption`: 100 when it is not given, from 1 to 10,000. */
+  readonly rotationPeriodMessages?: number | undefined;
+  /** `history_visibility` of `m.room.history_visibility`: `shared` when it is not given. */
+  readonly historyVisibility?: "invited" | "joined" | "shared" | "world_readable" | undefined;
+  /** `AllDevices` when it is not given. */
+  readonly sharingStrategy?: CollectStrategy | undefined;
+}
+
 /** A request to send to the homeserver, as it is. */
 export interface OutgoingRequest {
   /** Give it back with the answer, see {@link OlmMachine.markRequestAsSent}. */

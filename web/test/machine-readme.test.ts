@@ -49,6 +49,9 @@ declare const raw: {
   readonly device_unused_fallback_key_types: readonly string[];
   readonly device_lists: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
 };
+declare const members: readonly string[];
+declare const encryption: { readonly algorithm: string; readonly rotation_period_ms?: number; readonly rotation_period_msgs?: number };
+declare const historyVisibility: "invited" | "joined" | "shared" | "world_readable";
 declare function handle(payload: object, sender: import("knownsender").SenderData): void;
 declare const login: { readonly baseUrl: string; readonly userId: string; readonly deviceId: string; readonly accessToken: string };
 declare function draw(eventId: string | undefined, content: object | null, failure: string | null, shield: number | undefined): void;
