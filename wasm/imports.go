@@ -23,6 +23,8 @@ func (p *program) registerImports(door *jsbridge.Door) {
 	door.Async("decryptKeyFile", p.decryptKeyFile)
 	door.Async("encryptKeyFile", p.encryptKeyFile)
 
+	door.Sync("recoveryKey", recoveryKey)
+
 	door.Async("beginImport", p.opened(3, p.beginImport))
 	door.Async("writeImport", p.opened(2, p.writeImport))
 	door.Sync("importCounts", p.openedNow(1, p.importCounts))
@@ -77,6 +79,19 @@ func (p *program) number() string {
 
 func (p *program) id(id string) []byte {
 	return object(nil, func(dst []byte) []byte { return text(dst, "id", id) })
+}
+
+// recoveryKey takes a recovery key as people write it down, and answers with the base64 of the 32 bytes that it stands for.
+func recoveryKey(args [][]byte) ([]byte, error) {
+	if err := jsbridge.Arguments(args, 1); err != nil {
+		return nil, err
+	}
+	key, err := keyfile.ParseRecoveryKey(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	defer key.Wipe()
+	return []byte(key.Base64()), nil
 }
 
 // beginImport takes the version of the backup, empty for a file; what the key is given as: base64, recovery or none; and the key.

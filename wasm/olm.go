@@ -24,6 +24,7 @@ func (p *program) registerOlm(door *jsbridge.Door) {
 	door.Async("shareRoomKey", p.opened(-1, p.shareRoomKey))
 	door.Async("encryptRoomEvent", p.opened(3, p.encryptRoomEvent))
 	door.Async("invalidateGroupSession", p.opened(1, p.invalidateGroupSession))
+	p.registerCrossSigning(door)
 }
 
 // shareRoomKey takes the room, five texts of settings (sharing.ParseSettings) and the users; the answer are the requests to send.
@@ -77,10 +78,7 @@ func (p *program) getMissingSessions(ctx context.Context, args [][]byte) ([]byte
 		return nil, err
 	}
 	request, err := p.machine.MissingSessions(ctx, users)
-	if err != nil || request == nil {
-		return []byte("null"), err
-	}
-	return appendRequest(nil, request), nil
+	return appendRequestOrNull(nil, request), err
 }
 
 // encryptToDeviceEvent takes user, device, event type and content.

@@ -14,11 +14,15 @@ import { backedUpKeys, exportedKeys, exportKeys, importKeys, type ImportSource }
 import { isObject, jsonText, member, parse } from "./json.js";
 import { wasmModule } from "./load.js";
 import type { HostMethod } from "./program.js";
+import { bytesOf, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
 import { watchSleep } from "./sleep.js";
 import { Tabs } from "./tabs.js";
 import type {
   Backup,
   BackupDecryptionKey,
+  CrossSigningBootstrapRequests,
+  CrossSigningKeyExport,
+  CrossSigningStatus,
   DecryptedOlmEvent,
   DecryptedRoomEvent,
   EncryptionSettings,
@@ -698,6 +702,112 @@ export class OlmMachine {
   getIdentity(userId: string): UserIdentity | null {
     this.#open();
     return parse<UserIdentity | null>(this.#engine.syncText("identity", [userId]));
+  }
+
+  // Our own identity: private cross-signing keys, where the Olm account is here. They lie in the store as they are, like room keys.
+
+  /**
+   * Makes our cross-signing identity if there is none, or anew with `reset`, and resolves with the requests that tell the server of it once the private
+   * keys are stored. Called again without `reset` it gives the requests for the same keys. They are not among {@link outgoingRequests}, for the second
+   * wants the user's password. Ask `/keys/query` for our own user first: an identity that the machine knows is replaced with `reset` only.
+   *
+   * When the next `/keys/query` shows the identity it is trusted, and from then on our device's signature goes with every Olm message (MSC4147). Private
+   * keys that are no longer ours, because another device has reset the identity, are deleted; {@link registerStoreReportCallback} tells of it
+   * (`cross_signing_keys_dropped`).
+   *
+   * Errors: `no_account`, `cross_signing_identity_exists` (import its keys, or reset it), `missing_signing_key` (only some of its keys are here),
+   * `cross_signing_damaged`; of the answers, `bad_upload` and `signature_refused`.
+   *
+   * Source: client-server API, "Cross-signing"; matrix-sdk-crypto's method of that name.
+   */
+  async bootstrapCrossSigning({ reset = false }: { reset?: boolean } = {}): Promise<CrossSigningBootstrapRequests> {
+    this.#open();
+    return parse<CrossSigningBootstrapRequests>(await this.#engine.callText("bootstrapCrossSigning", [String(reset)]));
+  }
+
+  /**
+   * Keeps private cross-signing keys that the user has elsewhere, some or all, and resolves when they are stored. With the master key our identity is
+   * trusted from then on, with the self-signing key our device is signed: the request is sent, or is among {@link outgoingRequests}. Keys that come before
+   * our identity is known are held against it when `/keys/query` brings it.
+   *
+   * Errors: `no_account`, `bad_cross_signing_seed`, `no_cross_signing_keys`, `cross_signing_key_mismatch` (a key of another identity than the one we have
+   * now; nothing is changed), `cross_signing_damaged` (a newer version of this package has stored keys).
+   */
+  async importCrossSigningKeys(keys: CrossSigningKeyExport): Promise<CrossSigningStatus> {
+    this.#open();
+    const given: unknown = keys;
+    const seed = (name: string): string => {
+      const value = isObject(given) ? member(given, name) : undefined;
+      if (value === undefined || value === null) return "";
+      return typeof value === "string" && value !== "" ? value : "?"; // which is no seed
+    };
+    return parse<CrossSigningStatus>(await this.#engine.callText("importCrossSigningKeys", [seed("masterKey"), seed("self_signing_key"), seed("userSigningKey")]));
+  }
+
+  /** The private cross-signing keys that are here, for secret storage; null when there are none. Errors: `no_account`, `cross_signing_damaged`. */
+  async exportCrossSigningKeys(): Promise<CrossSigningKeyExport | null> {
+    this.#open();
+    return parse<CrossSigningKeyExport | null>(await this.#engine.callText("exportCrossSigningKeys", []));
+  }
+
+  /** Which private cross-signing keys are here. Errors: `no_account`, `cross_signing_damaged`. */
+  async crossSigningStatus(): Promise<CrossSigningStatus> {
+    this.#open();
+    return parse<CrossSigningStatus>(await this.#engine.callText("crossSigningStatus", []));
+  }
+
+  /**
+   * Opens the user's secret storage with its recovery key, or passphrase; {@link SecretStorage.get} then reads single secrets, the backup's
+   * `m.megolm_backup.v1` among them. The account data comes from the client.
+   *
+   * Errors: `no_secret_storage`, `bad_secret_storage_key` (it does not open this storage), `bad_recovery_key`, `no_passphrase`,
+   * `bad_secret_storage_iterations` (more than ten million: refused before anything is derived), `bad_secret_storage_key_description`,
+   * `unsupported_algorithm`, `account_data_failed`, `webcrypto_unsupported`.
+   *
+   * Source: client-server API, "Secret storage".
+   */
+  async openSecretStorage(getAccountData: AccountData, key: SecretStorageKey): Promise<SecretStorage> {
+    this.#open();
+    return SecretStorage.open(getAccountData, key, (text) => bytesOf(this.#engine.syncText("recoveryKey", [text])) ?? new Uint8Array(0));
+  }
+
+  /**
+   * {@link importCrossSigningKeys} with what secret storage has of our private cross-signing keys. Errors: those of it, of {@link openSecretStorage}, and
+   * of {@link SecretStorage.get}; `no_cross_signing_keys` where the storage has none.
+   */
+  async importCrossSigningKeysFromSecretStorage(getAccountData: AccountData, key: SecretStorageKey): Promise<CrossSigningStatus> {
+    const storage = await this.openSecretStorage(getAccountData, key);
+    const [masterKey, self_signing_key, userSigningKey] = await Promise.all(["master", "self_signing", "user_signing"].map((usage) => storage.get(`m.cross_signing.${usage}`)));
+    return this.importCrossSigningKeys({ ...(masterKey && { masterKey }), ...(self_signing_key && { self_signing_key }), ...(userSigningKey && { userSigningKey }) });
+  }
+
+  /**
+   * Says that the user has compared somebody's master key, unpadded base64, with that person. It is signed by our user-signing key, and the next
+   * `/keys/query` shows that the person is verified. Of our own user it is {@link trustOwnIdentity}, and this device signs the master key. With
+   * `http.fetch` the signature is sent and the answer null; when that fails it is sent later. Without, the answer is the request to send, which is among
+   * {@link outgoingRequests} too.
+   *
+   * Errors: `no_account`, `identity_mismatch` (the person has another master key now: nothing is signed), `identity_unknown`, `own_identity_unknown`,
+   * `own_identity_mismatch`, `missing_signing_key` (the user-signing key is not here), `signature_refused` (by the server, `got` says why), `bad_upload`,
+   * `object_not_signable`, `cross_signing_damaged`, `bad_user_id`, those of a bad key, and with `http.fetch` those of a request.
+   *
+   * Source: client-server API, `POST /_matrix/client/v3/keys/signatures/upload`.
+   */
+  async verifyIdentity(userId: string, masterKey: string): Promise<OutgoingRequest | null> {
+    this.#open();
+    return parse<OutgoingRequest | null>(await this.#engine.callText("verifyIdentity", [userId, masterKey]));
+  }
+
+  /**
+   * Says that the user has compared the fingerprint, the Ed25519 key in unpadded base64, of another device of their own. It is signed by our self-signing
+   * key. The answer is as of {@link verifyIdentity}.
+   *
+   * Errors: as there, but `unknown_device`, `device_mismatch` (the device has another fingerprint: nothing is signed) and `bad_device_id` in the place of
+   * those about identities.
+   */
+  async verifyDevice(deviceId: string, ed25519: string): Promise<OutgoingRequest | null> {
+    this.#open();
+    return parse<OutgoingRequest | null>(await this.#engine.callText("verifyDevice", [deviceId, ed25519]));
   }
 
   // Room events.

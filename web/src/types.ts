@@ -299,6 +299,34 @@ export interface OutgoingRequest {
   readonly body: string;
 }
 
+/**
+ * The requests that set up our own identity, see {@link OlmMachine.bootstrapCrossSigning}: to be sent in this order, each answer given to
+ * {@link OlmMachine.markRequestAsSent} before the next is sent.
+ */
+export interface CrossSigningBootstrapRequests {
+  /** null when the server has this device's keys. */
+  readonly uploadKeysRequest: OutgoingRequest | null;
+  /** The client adds `auth` to the body: the server wants the user to authenticate ("User-interactive authentication"). */
+  readonly uploadSigningKeysRequest: OutgoingRequest;
+  readonly uploadSignaturesRequest: OutgoingRequest;
+}
+
+/** Private cross-signing keys, as matrix-sdk-crypto names them: of each the seed in unpadded base64, as secret storage has it. They are secret. */
+export interface CrossSigningKeyExport {
+  readonly masterKey?: string;
+  readonly self_signing_key?: string;
+  readonly userSigningKey?: string;
+}
+
+/** Which private cross-signing keys are here. */
+export interface CrossSigningStatus {
+  readonly hasMaster: boolean;
+  /** To sign our own devices. */
+  readonly hasSelfSigning: boolean;
+  /** To sign other users. */
+  readonly hasUserSigning: boolean;
+}
+
 /** What the slow lane and the background retry have under way. */
 export interface LaneCounts {
   /** Users who are wanted and whose request has not been sent. */

@@ -34,6 +34,11 @@ export class SigningKey {
     return `ed25519:${this.public}`;
   }
 
+  /** The private half, as secret storage has it. */
+  get seed(): string {
+    return base64(this.#private.export({ type: "pkcs8", format: "der" }).subarray(-32));
+  }
+
   sign(message: Uint8Array): Buffer {
     return sign(null, message, this.#private);
   }
