@@ -48,10 +48,11 @@ test: debian build test-build
 # Rooms whose Go tests also run in Chrome.
 IN_CHROME := idbstore
 
-# What the tests in Chrome run besides the package: their own code, and a program that misuses the door.
+# What the tests in Chrome run besides the package: their own code, matrix-js-sdk without its own crypto, and a program that misuses the door.
 test-build: node_modules/.package-lock.json web/dist/wasm_exec.js
 	$(TSC) -p web/test
 	@cp web/dist/wasm_exec.js web/build/src/
+	node_modules/.bin/esbuild web/build/test/sdkpage.js --bundle --splitting --format=esm --target=es2022 --define:global=globalThis --outdir=web/build/sdk --log-level=warning --external:@matrix-org/matrix-sdk-crypto-wasm
 	GOOS=js GOARCH=wasm go build -trimpath -tags doorkit -o web/build/doorkit.wasm ./web/test/doorkit
 	@mkdir -p web/build/gotests
 	for room in $(IN_CHROME); do GOOS=js GOARCH=wasm go test -c -o web/build/gotests/$${room//\//_}.wasm ./$$room; done

@@ -2,91 +2,18 @@
 // sync is lost.
 
 import assert from "node:assert/strict";
-import Olm from "@matrix-org/olm";
-import { after, before, describe, test } from "node:test";
-import { useChrome, type TestPage } from "./harness.js";
-import { knownAs, LibolmDevice } from "./libolm.js";
+import { describe, test } from "node:test";
+import { useChrome } from "./harness.js";
 import { keysQueryAnswer, Outbound, Person, type Json } from "./people.js";
-import { openSdk, withSdk } from "./sdkkit.js";
+import { Alice, encryption, home, members, openMe, openSdk, room, rooms, state, toDevice, withSdk } from "./sdkkit.js";
 
 const chrome = useChrome();
-const room = "!room:test";
-const own = { userId: "@me:test", deviceId: "MINE" };
-
-before(async () => Olm.init());
-const peers: LibolmDevice[] = [];
-after(() => peers.forEach((peer) => peer.free()));
-
-type Events = readonly { [name: string]: Json }[];
-
-function state(type: string, content: { [name: string]: Json }, key = "", sender = "@alice:test"): { [name: string]: Json } {
-  return { type, state_key: key, content, sender, event_id: `$${type}${key}`, origin_server_ts: 1 };
-}
-
-const members = (...users: string[]): Events => users.map((user) => state("m.room.member", { membership: "join" }, user, user));
-const encryption = state("m.room.encryption", { algorithm: "m.megolm.v1.aes-sha2" });
-
-/** A sync in which a room has this timeline, after this state where there is any. */
-function rooms(timeline: Events, before: Events = [], roomId = room): { [name: string]: Json } {
-  return { rooms: { join: { [roomId]: { timeline: { events: [...timeline], prev_batch: "back" }, state: { events: [...before] } } } } };
-}
 
 /** A message that replaces another. */
 function edit(session: Outbound, eventId: string, target: string, body: string): { [name: string]: Json } {
   const event = session.event("@alice:test", eventId, `* ${body}`, { content: { "m.new_content": { msgtype: "m.text", body } } });
   return { ...event, content: { ...(event["content"] as { [name: string]: Json }), "m.relates_to": { rel_type: "m.replace", event_id: target } } };
 }
-
-function toDevice(...events: string[]): { [name: string]: Json } {
-  return { to_device: { events: events.map((event) => JSON.parse(event) as Json) } };
-}
-
-/** A device of Alice's, and what she needs to know of ours to write to it. */
-class Alice extends LibolmDevice {
-  #theirs = "";
-  #me = new Person(own.userId, own.deviceId);
-
-  constructor(crossSigned: Person["crossSigned"] = "yes") {
-    super("@alice:test", "PHONE");
-    this.person.crossSigned = crossSigned;
-    if (crossSigned === "no") this.person.identity = undefined;
-    peers.push(this);
-  }
-
-  /** Learns the keys of the device in a page, and claims one. */
-  async meet(page: TestPage): Promise<this> {
-    const { keys, oneTimeKeys } = await page.inPage(async () => {
-      const { crypto, server } = sdkkit.me();
-      return { keys: crypto.machine.identityKeys, oneTimeKeys: await server.oneTimeKeys() };
-    }, undefined);
-    this.#theirs = keys.curve25519;
-    this.#me = knownAs(own.userId, own.deviceId, keys);
-    this.begin(this.#theirs, oneTimeKeys[0] ?? "");
-    return this;
-  }
-
-  /** The to-device event that shares a session with us. */
-  shares(session: Outbound, options: { embed?: boolean } = {}): string {
-    return this.event(this.#theirs, session.payload(this.person, this.#me, options));
-  }
-
-  /** One with an Olm payload of another kind. */
-  tells(type: string, content: { [name: string]: Json }): string {
-    const { person } = this;
-    return this.event(this.#theirs, { sender: person.userId, recipient: own.userId, keys: { ed25519: person.ed25519.public }, recipient_keys: { ed25519: this.#me.ed25519.public }, sender_device_keys: person.deviceKeys(), type, content });
-  }
-}
-
-/** Opens a client in a page, over memory unless there is a name; it has not begun to sync. */
-function openMe(page: TestPage, options: { name?: string; trustRequirement?: "Untrusted" | "CrossSigned" | "Verified"; know?: readonly Person[] } = {}): Promise<void> {
-  return page.inPage(async ({ name, trustRequirement, answer }) => {
-    const server = new sdkkit.SyncingHomeserver();
-    if (answer !== undefined) server.people.know(answer);
-    sdkkit.own = await sdkkit.open({ store: name === undefined ? { memory: true } : { name }, ...(trustRequirement === undefined ? {} : { trustRequirement }) }, server);
-  }, { name: options.name, trustRequirement: options.trustRequirement, answer: options.know === undefined ? undefined : keysQueryAnswer(options.know) });
-}
-
-const home = (timeline: Events, roomId = room): { [name: string]: Json } => rooms(timeline, [encryption, ...members("@alice:test", "@me:test")], roomId);
 
 describe("a matrix-js-sdk client with knownsender", () => {
   test("shows what the machine decrypts, of the timeline and of older pages alike, with the SDK's shields", async () => {

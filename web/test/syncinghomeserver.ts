@@ -21,7 +21,9 @@ export class SyncingHomeserver {
   readonly people = new Homeserver();
   readonly asked: Asked[] = [];
   /** While it is set, it may answer in the server's place. */
-  instead: ((asked: Asked) => Response | undefined) | undefined;
+  instead: ((asked: Asked) => Response | Promise<Response> | undefined) | undefined;
+  /** One-time keys to hand out, by user and device. */
+  readonly claimable: Record<string, Record<string, JsonObject[]>> = {};
   readonly #syncs: JsonObject[] = [];
   readonly #uploads: Upload[] = [];
   #sent = 0;
@@ -46,7 +48,7 @@ export class SyncingHomeserver {
     const body = typeof options.body === "string" ? (JSON.parse(options.body) as JsonObject) : {};
     const asked: Asked = { method: options.method ?? "GET", path: pathname, query: Object.fromEntries(searchParams), body };
     this.asked.push(asked);
-    return this.instead?.(asked) ?? (await this.#answer(asked, options.signal ?? undefined));
+    return (await this.instead?.(asked)) ?? (await this.#answer(asked, options.signal ?? undefined));
   };
 
   async #answer(asked: Asked, signal: AbortSignal | undefined): Promise<Response> {
@@ -61,8 +63,18 @@ export class SyncingHomeserver {
       return Response.json({ one_time_key_counts: { signed_curve25519: 50 } });
     }
     if (path.endsWith("/keys/query")) return new Response(await this.people.fetch({ method: "POST", path, headers: {}, body: JSON.stringify(body), signal: signal ?? new AbortController().signal }) as string);
+    if (path.endsWith("/keys/claim")) return Response.json({ failures: {}, one_time_keys: this.#claim(body) });
+    if (path.includes("/sendToDevice/")) return Response.json({});
     if (path.includes("/send/")) return Response.json({ event_id: `$sent${++this.#sent}` });
     return Response.json({ errcode: "M_UNRECOGNIZED", error: `${asked.method} ${path}` }, { status: 404 });
+  }
+
+  #claim({ one_time_keys: wanted }: JsonObject): JsonObject {
+    const users = Object.entries(wanted as Record<string, Record<string, string>>);
+    return Object.fromEntries(users.map(([user, devices]) => [user, Object.fromEntries(Object.keys(devices).flatMap((device) => {
+      const key = this.claimable[user]?.[device]?.shift();
+      return key === undefined ? [] : [[device, key]];
+    }))]));
   }
 
   async #next({ query }: Asked, signal: AbortSignal | undefined): Promise<JsonObject> {

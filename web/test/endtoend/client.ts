@@ -99,6 +99,12 @@ export interface JudgingClient extends EndToEndClient {
   holdQueries(hold: boolean): Promise<void>;
 }
 
+/** What is asked of a client of matrix-js-sdk with knownsender: it goes both ways, and uploads to a backup that another device has made. */
+export interface MutualClient extends JudgingClient, Omit<SendingClient, "backUp"> {
+  /** Begins to use the server-side backup there is, and waits until all is there. */
+  useBackup(): Promise<void>;
+}
+
 /** Sets the client of a page: each bundle for pages calls it once. */
 export function offer(client: EndToEndClient): void {
   (globalThis as { client?: EndToEndClient }).client = client;

@@ -1,20 +1,21 @@
 // A client made of matrix-js-sdk whose crypto is knownsender: as any client of the SDK, it shows what the SDK's events hold. Bundled for pages.
 
-import { ClientEvent, createClient, SyncState, type MatrixClient } from "matrix-js-sdk";
+import { ClientEvent, createClient, Method, SyncState, type MatrixClient } from "matrix-js-sdk";
 import { EventShieldColour, EventShieldReason } from "matrix-js-sdk/lib/crypto-api/index.js";
 import loglevel from "loglevel";
 import { initKnownSenderCrypto, type KnownSenderCrypto } from "../../src/compat/js-sdk/index.js";
 import { initAsync, type RoomKeyReceipt, type SenderDataType, type TrustRequirement } from "../../src/index.js";
-import { offer, pause, until, type JudgingClient, type Login, type SeenIdentity, type Shown } from "./client.js";
-import { eventOf, joined } from "./room.js";
+import { offer, pause, until, type Login, type MutualClient, type SeenIdentity, type Shown } from "./client.js";
+import { encryptedRoom, eventOf, joined, withPassword } from "./matrix.js";
 
 const colours = { [EventShieldColour.NONE]: "None", [EventShieldColour.GREY]: "Grey", [EventShieldColour.RED]: "Red" } as const;
 
 loglevel.getLogger("matrix").setLevel("warn", false);
 
-class CompatClient implements JudgingClient {
+class CompatClient implements MutualClient {
   #client: MatrixClient | undefined;
   #crypto: KnownSenderCrypto | undefined;
+  #password = "";
   readonly #receipts = new Map<string, RoomKeyReceipt>();
   #held: Promise<void> | undefined;
   #letGo: () => void = () => undefined;
@@ -29,7 +30,8 @@ class CompatClient implements JudgingClient {
     return this.#crypto;
   }
 
-  async open({ baseUrl, userId, deviceId, accessToken }: Login): Promise<void> {
+  async open({ baseUrl, userId, deviceId, accessToken, password }: Login): Promise<void> {
+    this.#password = password;
     await initAsync({ wasmURL: "/dist/knownsender-olm.wasm" });
     const client = createClient({
       baseUrl, userId, deviceId, accessToken,
@@ -73,12 +75,29 @@ class CompatClient implements JudgingClient {
 
   // Identities.
 
-  crossSign(): Promise<void> {
-    return Promise.reject(new Error("not yet"));
+  async crossSign(): Promise<void> {
+    await this.#own.bootstrapCrossSigning({ authUploadDeviceSigningKeys: withPassword(this.#matrix, this.#password) });
   }
 
-  verify(): Promise<void> {
-    return Promise.reject(new Error("not yet"));
+  async resetIdentity(): Promise<void> {
+    await this.#own.bootstrapCrossSigning({ setupNewCrossSigning: true, authUploadDeviceSigningKeys: withPassword(this.#matrix, this.#password) });
+  }
+
+  async masterKey(): Promise<string> {
+    return (await this.identity(this.#matrix.getSafeUserId()))?.masterKey ?? "";
+  }
+
+  async verify(userId: string, masterKey: string): Promise<void> {
+    await this.askFor(userId);
+    await this.#own.machine.verifyIdentity(userId, masterKey);
+    await this.askFor(userId);
+  }
+
+  async signDevice(deviceId: string): Promise<void> {
+    const user = this.#matrix.getSafeUserId();
+    const { device_keys: devices } = await this.#matrix.downloadKeysForUsers([user]);
+    await this.askFor(user);
+    await this.#own.machine.verifyDevice(deviceId, devices[user]?.[deviceId]?.keys[`ed25519:${deviceId}`] ?? "");
   }
 
   withdrawVerification(userId: string): Promise<void> {
@@ -92,14 +111,32 @@ class CompatClient implements JudgingClient {
     return Promise.resolve({ masterKey, verified: verification === "Verified", wasVerified: verification !== "Unverified", changed: pinViolation || verification === "VerificationViolation" });
   }
 
-  async askFor(userId: string): Promise<void> {
-    const { machine } = this.#own;
-    const { id, body } = machine.queryKeysForUsers([userId]);
-    const answer = await fetch(`${this.#matrix.baseUrl}/_matrix/client/v3/keys/query`, { method: "POST", body, headers: { authorization: `Bearer ${this.#matrix.getAccessToken() ?? ""}` } });
-    await machine.receiveKeysQueryResponse(await answer.text(), id);
+  askFor(userId: string): Promise<void> {
+    return this.#own.queryKeysForUsers([userId]);
   }
 
-  // Events.
+  // Rooms.
+
+  createRoom(invited: readonly string[]): Promise<string> {
+    return encryptedRoom(this.#matrix, invited);
+  }
+
+  async invite(roomId: string, userId: string): Promise<void> {
+    await this.#matrix.invite(roomId, userId);
+  }
+
+  async send(roomId: string, body: string): Promise<string> {
+    return (await this.#matrix.sendTextMessage(roomId, body)).event_id;
+  }
+
+  rotate(roomId: string): Promise<void> {
+    return this.#own.forceDiscardSession(roomId);
+  }
+
+  onlyToVerified(only: boolean): Promise<void> {
+    this.#own.sharingStrategy = only ? "OnlyTrustedDevices" : "AllDevices";
+    return Promise.resolve();
+  }
 
   async read(roomId: string, eventId: string): Promise<Shown> {
     const event = await eventOf(this.#matrix, roomId, eventId);
@@ -156,15 +193,26 @@ class CompatClient implements JudgingClient {
     return Promise.resolve();
   }
 
-  // Keys from elsewhere.
+  // Keys in and out.
+
+  exportKeys(): Promise<string> {
+    return this.#own.machine.exportRoomKeys();
+  }
 
   async importKeys(exported: string): Promise<void> {
     const { failures } = await this.#own.machine.importExportedRoomKeys(exported);
     if (failures.length > 0) throw new Error(`A key was not imported: ${JSON.stringify(failures[0])}`);
   }
 
+  async useBackup(): Promise<void> {
+    const { machine } = this.#own;
+    const { version, auth_data: data } = await this.#matrix.http.authedRequest<{ version: string; auth_data: { public_key: string } }>(Method.Get, "/room_keys/version");
+    await machine.enableBackupV1(data.public_key, version);
+    await machine.uploadRoomKeys();
+  }
+
   async restoreBackup(key: string): Promise<number> {
-    const ask = (path: string): Promise<string> => this.#matrix.http.authedRequest("GET" as never, path, undefined, undefined, { json: false });
+    const ask = (path: string): Promise<string> => this.#matrix.http.authedRequest(Method.Get, path, undefined, undefined, { json: false });
     const { version } = JSON.parse(await ask("/room_keys/version")) as { version: string };
     const backup = await ask(`/room_keys/keys?version=${encodeURIComponent(version)}`);
     return (await this.#own.machine.importBackedUpRoomKeys(backup, { decryptionKey: { base64: key }, backupVersion: version })).imported;

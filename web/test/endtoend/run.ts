@@ -2,11 +2,13 @@
 // fails ends its act. ACT=words plays the acts whose titles hold the words, BOB=matrix-js-sdk, BOB=fetch or BOB=libolm one kind of Bob.
 
 import { kindsOfBob } from "./client.js";
+import { mutualActs } from "./mutual.js";
 import { acts, type Line } from "./stories.js";
 import { World } from "./world.js";
 
 const begun = Date.now();
-const chosen = acts.filter(({ title }) => title.includes(process.env["ACT"] ?? ""));
+const played = kindsOfBob.filter((kind) => kind.includes(process.env["BOB"] ?? "")).flatMap((kind) => [...acts, ...(kind === "matrix-js-sdk" ? mutualActs : [])].map((act) => [kind, act] as const));
+const chosen = played.filter(([, { title }]) => title.includes(process.env["ACT"] ?? ""));
 let passed = 0;
 let failed = 0;
 
@@ -22,7 +24,7 @@ const line: Line = async (title, story) => {
 const world = await World.begin();
 console.log(`== dendrite at ${world.dendrite.baseUrl}, Chrome ${world.browser.version()} (${((Date.now() - begun) / 1000).toFixed(1)} s)`);
 try {
-  for (const [kind, act] of kindsOfBob.filter((kind) => kind.includes(process.env["BOB"] ?? "")).flatMap((kind) => chosen.map((act) => [kind, act] as const))) {
+  for (const [kind, act] of chosen) {
     const start = Date.now();
     world.kind = kind;
     console.log(`== ${act.title} (Bob: ${kind})`);

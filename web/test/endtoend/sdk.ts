@@ -1,13 +1,12 @@
 // A client made of matrix-js-sdk and its Rust crypto: it sends, and as a witness it shows what that crypto says of the same events. Bundled for
 // pages. Where the SDK wants a person (comparing emojis), it is asked one layer below.
 
-import { ClientEvent, createClient, EventType, Preset, SyncState, type MatrixClient, type MatrixEvent } from "matrix-js-sdk";
+import { ClientEvent, createClient, SyncState, type MatrixClient, type MatrixEvent } from "matrix-js-sdk";
 import { AllDevicesIsolationMode, CryptoEvent, EventShieldColour, EventShieldReason, type CryptoApi } from "matrix-js-sdk/lib/crypto-api/index.js";
-import type { UIAuthCallback } from "matrix-js-sdk/lib/interactive-auth.js";
 import loglevel from "loglevel";
 import { OtherUserIdentity, UserId, type OlmMachine } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { offer, pause, until, type Login, type SeenIdentity, type SendingClient, type Shown } from "./client.js";
-import { eventOf, joined } from "./room.js";
+import { encryptedRoom, eventOf, joined, withPassword } from "./matrix.js";
 
 /** What lies below CryptoApi. */
 interface Below {
@@ -66,24 +65,13 @@ class SdkClient implements SendingClient {
 
   // Identities.
 
-  readonly #auth: UIAuthCallback<void> = async (send) => {
-    try {
-      await send(null);
-    } catch (thrown) {
-      const { httpStatus, data } = thrown as { httpStatus?: number; data?: { session?: string } };
-      if (httpStatus !== 401) throw thrown;
-      const user = this.#matrix.getSafeUserId();
-      await send({ type: "m.login.password", identifier: { type: "m.id.user", user }, password: this.#password, ...(data?.session === undefined ? {} : { session: data.session }) });
-    }
-  };
-
   async crossSign(): Promise<void> {
-    await this.#crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: this.#auth });
+    await this.#crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: withPassword(this.#matrix, this.#password) });
     await this.#ownDeviceSigned();
   }
 
   async resetIdentity(): Promise<void> {
-    await this.#crypto.bootstrapCrossSigning({ setupNewCrossSigning: true, authUploadDeviceSigningKeys: this.#auth });
+    await this.#crypto.bootstrapCrossSigning({ setupNewCrossSigning: true, authUploadDeviceSigningKeys: withPassword(this.#matrix, this.#password) });
     await this.#ownDeviceSigned();
   }
 
@@ -136,11 +124,8 @@ class SdkClient implements SendingClient {
   // Rooms.
 
   async createRoom(invited: readonly string[]): Promise<string> {
-    const { room_id: roomId } = await this.#matrix.createRoom({
-      preset: Preset.PrivateChat, invite: [...invited],
-      initial_state: [{ type: EventType.RoomEncryption, state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } }],
-    });
-    await until("the room is encrypted", async () => (await this.#crypto.isEncryptionEnabledInRoom(roomId)) || undefined);
+    const roomId = await encryptedRoom(this.#matrix, invited);
+    await until("its crypto knows", async () => (await this.#crypto.isEncryptionEnabledInRoom(roomId)) || undefined);
     return roomId;
   }
 

@@ -13,7 +13,7 @@ export interface Act {
   run(world: World, line: Line): Promise<void>;
 }
 
-function words({ body, failure, shield, reason }: Shown): string {
+export function words({ body, failure, shield, reason }: Shown): string {
   if (body === null) return `not shown, ${failure ?? "for no reason"}${reason === null ? "" : `, ${reason}`}`;
   return shield === "None" ? "shown, no shield" : `shown, ${shield.toLowerCase()} shield ${reason ?? ""}`.trimEnd();
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { Dendrite, type Login } from "../homeserver/dendrite.js";
 import { serve, top, type TestServer } from "../server.js";
-import type { ClientOptions, EndToEndClient, JudgingClient, KindOfBob, SendingClient } from "./client.js";
+import type { ClientOptions, EndToEndClient, JudgingClient, KindOfBob, MutualClient, SendingClient } from "./client.js";
 
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const patience = 60_000;
@@ -117,6 +117,11 @@ export class World {
   /** A client of knownsender. */
   knownsender(login: Login, options: Partial<ClientOptions> = {}): Promise<Seat<JudgingClient>> {
     return this.#seat<JudgingClient>(login, scripts[this.kind], options);
+  }
+
+  /** A client of matrix-js-sdk with knownsender. */
+  mutual(login: Login): Promise<Seat<MutualClient>> {
+    return this.#seat<MutualClient>(login, scripts["matrix-js-sdk"], {});
   }
 
   async #seat<C extends EndToEndClient>(login: Login, script: string, options: Partial<ClientOptions>): Promise<Seat<C>> {

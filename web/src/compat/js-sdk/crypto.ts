@@ -1,17 +1,19 @@
 // The crypto of a matrix-js-sdk client: a machine, and what ties the two together.
 
-import { ClientEvent, type Method, type MatrixClient, type MatrixEvent } from "matrix-js-sdk";
+import { ClientEvent, type MatrixClient, type MatrixEvent, type Room } from "matrix-js-sdk";
 import type { EventEncryptionInfo } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { DecryptionError } from "../../decryption.js";
 import { KnownSenderError } from "../../errors.js";
-import type { HostFetch } from "../../fetch.js";
 import { isObject, member } from "../../json.js";
 import { OlmMachine, type OpenOptions, type Unregister } from "../../machine.js";
-import type { JsonValue, SyncReception, ToDeviceEvent, TrustRequirement } from "../../types.js";
+import type { CollectStrategy, JsonValue, SyncReception, ToDeviceEvent, TrustRequirement } from "../../types.js";
 import { inBackground, tell } from "./background.js";
 import { RoomEvents } from "./events.js";
+import { bootstrapCrossSigning, exportToSecretStorage, importFromSecretStorage, type BootstrapCrossSigningOpts } from "./identity.js";
 import { followMembers } from "./members.js";
-import { checkSdk, replaceDecryption, replaceFetch } from "./seam.js";
+import { authedFetch, queryKeys } from "./requests.js";
+import { checkSdk, replaceDecryption, replaceFetch, replaceSending } from "./seam.js";
+import { RoomSending } from "./sending.js";
 import { takeSyncs, type SyncTaken } from "./sync.js";
 
 /** What {@link OlmMachine.open} is given beside what the client knows. */
@@ -41,18 +43,13 @@ export async function initKnownSenderCrypto(client: MatrixClient, options: Known
   }
 }
 
-/** The machine's requests, sent as the client's own. */
-function authedFetch(client: MatrixClient): HostFetch {
-  return ({ method, path, headers, body, signal }) =>
-    client.http.authedRequest<string>(method as Method, path, undefined, body, { prefix: "", json: false, headers: { ...headers }, abortSignal: signal });
-}
-
 /** The crypto of a client, made by {@link initKnownSenderCrypto}. Room keys, people and policies are the {@link machine}'s. */
 export class KnownSenderCrypto {
   /** The machine below. Change its policy with {@link setTrustRequirement}, so that events follow; leave closing it to {@link close}. */
   readonly machine: OlmMachine;
   readonly #client: MatrixClient;
   readonly #events: RoomEvents;
+  readonly #sending: RoomSending;
   readonly #undo: (() => unknown)[];
   readonly #onShields = new Set<(events: readonly MatrixEvent[]) => void>();
   readonly #onSync = new Set<(reception: SyncReception) => void>();
@@ -62,6 +59,7 @@ export class KnownSenderCrypto {
     this.machine = machine;
     this.#client = client;
     this.#events = new RoomEvents(machine);
+    this.#sending = new RoomSending(machine, (event) => this.#events.keep(event));
     const onEvent = (event: MatrixEvent): void => {
       if (event.isEncrypted()) void client.decryptEventIfNeeded(event); // the SDK leaves the timeline of a sync to its own crypto
     };
@@ -70,6 +68,7 @@ export class KnownSenderCrypto {
       letGo,
       replaceFetch(client, takeSyncs(machine, (sync) => this.#taken(sync))),
       replaceDecryption(client, this.#events.backend),
+      replaceSending(client, this.#sending.encrypting),
       followMembers(client, machine),
       () => client.off(ClientEvent.Event, onEvent),
       machine.registerRoomKeyUpdatedCallback((keys) => this.#judge(keys)),
@@ -91,6 +90,49 @@ export class KnownSenderCrypto {
    */
   getDecryptionFailure(event: MatrixEvent): DecryptionError | null {
     return this.#events.failure(event);
+  }
+
+  /** Which devices get the keys of what is sent from now on. */
+  get sharingStrategy(): CollectStrategy {
+    return this.#sending.sharingStrategy;
+  }
+
+  set sharingStrategy(strategy: CollectStrategy) {
+    this.#sending.sharingStrategy = strategy;
+  }
+
+  /** Shares the key of a room's next message, as when the user begins to type. Rejects as {@link OlmMachine.shareRoomKey}. */
+  prepareToEncrypt(room: Room): Promise<void> {
+    return this.#sending.share(room);
+  }
+
+  /** Has the next message of a room begin another key. */
+  async forceDiscardSession(roomId: string): Promise<void> {
+    await this.machine.invalidateGroupSession(roomId);
+  }
+
+  /**
+   * Makes our cross-signing identity, as matrix-js-sdk's `CryptoApi.bootstrapCrossSigning`, and has it sign this device; where this device has the
+   * private keys of the one there is, it is kept. Errors: those of {@link OlmMachine.bootstrapCrossSigning}, such as `cross_signing_identity_exists` (another
+   * device has the keys: {@link importCrossSigningKeysFromSecretStorage}), and what `authUploadDeviceSigningKeys` and the SDK's requests reject with.
+   */
+  bootstrapCrossSigning(options: BootstrapCrossSigningOpts = {}): Promise<void> {
+    return bootstrapCrossSigning(this.#client, this.machine, options);
+  }
+
+  /** Takes our private cross-signing keys from secret storage, which the SDK opens by its `cryptoCallbacks`, and has them sign this device. */
+  importCrossSigningKeysFromSecretStorage(): Promise<void> {
+    return importFromSecretStorage(this.#client, this.machine);
+  }
+
+  /** Puts our private cross-signing keys into secret storage, which the client has set up. */
+  exportCrossSigningKeysToSecretStorage(): Promise<void> {
+    return exportToSecretStorage(this.#client, this.machine);
+  }
+
+  /** Asks the server for users' devices and identities now, so that {@link OlmMachine.getIdentity} tells how they stand. */
+  queryKeysForUsers(users: readonly string[]): Promise<void> {
+    return queryKeys(this.#client, this.machine, users);
   }
 
   /**

@@ -5,6 +5,7 @@ import { EventType, type MatrixEvent } from "matrix-js-sdk";
 import type { CryptoBackend, EventDecryptionResult } from "matrix-js-sdk/lib/common-crypto/CryptoBackend.js";
 import { EventShieldColour, EventShieldReason, type EventEncryptionInfo as SdkEncryptionInfo } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { DecryptionError } from "../../decryption.js";
+import { KnownSenderError } from "../../errors.js";
 import type { OlmMachine } from "../../machine.js";
 import type { EventEncryptionInfo, JsonObject } from "../../types.js";
 import { sdkFailure } from "./failure.js";
@@ -51,6 +52,14 @@ export class RoomEvents {
     return { shieldColour: colours[shield.color], shieldReason: name === null ? null : (reasons[name] ?? EventShieldReason.UNKNOWN) };
   }
 
+  /** Remembers an event, to be judged again. */
+  keep(event: MatrixEvent): void {
+    const at = place(event.getRoomId() ?? "", String(event.getWireContent()["session_id"]));
+    if (this.#at(at).includes(event)) return;
+    const events = this.#events.get(at) ?? new Set();
+    this.#events.set(at, events.add(new WeakRef(event)));
+  }
+
   /** Looks at the events of sessions again, of all without any. Resolves with those that were shown before and are, whose shields may differ. */
   async judge(sessions?: Iterable<{ readonly roomId: string; readonly sessionId: string }>): Promise<MatrixEvent[]> {
     const places = sessions === undefined ? [...this.#events.keys()] : new Set([...sessions].map(({ roomId, sessionId }) => place(roomId, sessionId)));
@@ -59,7 +68,7 @@ export class RoomEvents {
   }
 
   async #judgeOne(event: MatrixEvent): Promise<boolean> {
-    if (event.isRedacted()) return false;
+    if (event.isRedacted() || event.status !== null) return false;
     if (shown(event)) {
       if (await this.#mayBeShown(event)) return true;
       conceal(event);
@@ -79,8 +88,10 @@ export class RoomEvents {
 
   async #decrypt(event: MatrixEvent): Promise<EventDecryptionResult> {
     const roomId = event.getRoomId() ?? "";
-    this.#keep(event, place(roomId, String(event.getWireContent()["session_id"]))); // first: its key may come meanwhile
+    this.keep(event); // first: its key may come meanwhile
     try {
+      // A local echo from before a restart. What decrypts it takes its message index, which belongs to the event it will be.
+      if (event.getId()?.startsWith("~")) throw new KnownSenderError("not_sent", "The message was not sent yet.");
       const { clearEvent, encryptionInfo } = await this.#machine.decryptRoomEvent(wire(event), roomId);
       const { senderKey, forwarder } = encryptionInfo;
       return {
@@ -92,12 +103,6 @@ export class RoomEvents {
       if (thrown instanceof DecryptionError) this.#failures.set(event, thrown);
       throw sdkFailure(event, thrown);
     }
-  }
-
-  #keep(event: MatrixEvent, at: string): void {
-    if (this.#at(at).includes(event)) return;
-    const events = this.#events.get(at) ?? new Set();
-    this.#events.set(at, events.add(new WeakRef(event)));
   }
 
   /** Those that are still there. */

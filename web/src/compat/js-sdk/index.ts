@@ -3,3 +3,4 @@
  */
 
 export { initKnownSenderCrypto, type KnownSenderCrypto, type KnownSenderCryptoOptions } from "./crypto.js";
+export type { BootstrapCrossSigningOpts } from "./identity.js";

@@ -1,0 +1,40 @@
+// Our own identity, set up as clients of matrix-js-sdk set it up: the server may want the user to authenticate, and secret storage, which is the SDK's,
+// keeps the private keys between devices.
+
+import type { MatrixClient, UIAuthCallback } from "matrix-js-sdk";
+import type { OlmMachine } from "../../machine.js";
+import { queryKeys, send, sendWithAuth } from "./requests.js";
+
+/** As the SDK's options of the same name; secret storage is asked and told separately. */
+export interface BootstrapCrossSigningOpts {
+  /** Makes a new identity, whatever there is. */
+  readonly setupNewCrossSigning?: boolean;
+  /** Authenticates the user for the upload of the public keys. Without it the upload is tried as it is. */
+  readonly authUploadDeviceSigningKeys?: UIAuthCallback<void>;
+}
+
+/** Makes an identity and tells the server, or tells it what it does not know of the one there is; our device is signed by it then. */
+export async function bootstrapCrossSigning(client: MatrixClient, machine: OlmMachine, { setupNewCrossSigning: reset = false, authUploadDeviceSigningKeys }: BootstrapCrossSigningOpts): Promise<void> {
+  await queryKeys(client, machine, [machine.userId]); // what is not known would be replaced
+  const there = machine.getIdentity(machine.userId)?.masterKey;
+  const { uploadKeysRequest, uploadSigningKeysRequest, uploadSignaturesRequest } = await machine.bootstrapCrossSigning({ reset });
+  if (uploadKeysRequest !== null) await send(client, machine, uploadKeysRequest);
+  if (reset || there === undefined) await sendWithAuth(client, machine, uploadSigningKeysRequest, authUploadDeviceSigningKeys);
+  await send(client, machine, uploadSignaturesRequest);
+  await queryKeys(client, machine, [machine.userId]);
+}
+
+/** The names of private cross-signing keys in secret storage, in the client-server API. */
+const secrets = { masterKey: "m.cross_signing.master", self_signing_key: "m.cross_signing.self_signing", userSigningKey: "m.cross_signing.user_signing" } as const;
+
+/** Takes the private keys from secret storage, which the SDK opens. */
+export async function importFromSecretStorage({ secretStorage }: MatrixClient, machine: OlmMachine): Promise<void> {
+  const found = await Promise.all(Object.entries(secrets).map(async ([name, secret]) => [name, await secretStorage.get(secret)] as const));
+  await machine.importCrossSigningKeys(Object.fromEntries(found.filter(([, seed]) => seed !== undefined)));
+}
+
+/** Puts the private keys there. */
+export async function exportToSecretStorage({ secretStorage }: MatrixClient, machine: OlmMachine): Promise<void> {
+  const keys: Readonly<Record<string, string>> = { ...(await machine.exportCrossSigningKeys()) };
+  for (const [name, secret] of Object.entries(secrets)) if (keys[name] !== undefined) await secretStorage.store(secret, keys[name]);
+}

@@ -1,0 +1,80 @@
+// What the client sends to encrypted rooms. The rule: it leaves encrypted or not at all, in the order in which it was sent. When it fails, the local
+// echo says so and can be sent again, as with the SDK's own crypto.
+
+import { EventStatus, EventType, isSendDelayedEventRequestOpts, type IContent, type ISendEventResponse, type MatrixError, type MatrixEvent, type Room } from "matrix-js-sdk";
+import type { OlmMachine } from "../../machine.js";
+import type { CollectStrategy, JsonObject } from "../../types.js";
+import type { Sending } from "./seam.js";
+
+export class RoomSending {
+  readonly #machine: OlmMachine;
+  /** By room, the encryption that was sent last: what comes next waits for it. */
+  readonly #last = new Map<string, Promise<void>>();
+  sharingStrategy: CollectStrategy = "AllDevices";
+
+  readonly #encrypted: (event: MatrixEvent) => void;
+
+  /** `encrypted` is told of every event that goes out. */
+  constructor(machine: OlmMachine, encrypted: (event: MatrixEvent) => void) {
+    this.#machine = machine;
+    this.#encrypted = encrypted;
+  }
+
+  /** A client's sending, with encryption before it. */
+  readonly encrypting = (send: Sending): Sending => async (room, event, ...rest) => {
+    // The SDK sends delayed events (MSC4140) in the clear whatever the room.
+    const clear = rest[0] !== undefined && isSendDelayedEventRequestOpts(rest[0]);
+    if (room !== null && !clear && mustEncrypt(room, event) && !(await this.#encryptEcho(room, event))) return {} as ISendEventResponse; // as the SDK answers for one that was cancelled
+    return send(room, event, ...rest);
+  };
+
+  /** Shares the room's key with everybody who can read along. Rejects as {@link OlmMachine.shareRoomKey}. */
+  async share(room: Room): Promise<void> {
+    const { rotation_period_ms: rotationPeriod, rotation_period_msgs: rotationPeriodMessages, algorithm } = settingsOf(room) ?? {};
+    const users = (await room.getEncryptionTargetMembers()).map(({ userId }) => userId);
+    await this.#machine.updateTrackedUsers(users); // members that are loaded only now
+    await this.#machine.shareRoomKey(room.roomId, users, {
+      historyVisibility: room.getHistoryVisibility(), sharingStrategy: this.sharingStrategy,
+      ...(typeof algorithm === "string" ? { algorithm } : {}),
+      ...(typeof rotationPeriod === "number" ? { rotationPeriod } : {}),
+      ...(typeof rotationPeriodMessages === "number" ? { rotationPeriodMessages } : {}),
+    });
+  }
+
+  /** Whether it was encrypted, and not cancelled meanwhile. */
+  async #encryptEcho(room: Room, event: MatrixEvent): Promise<boolean> {
+    room.updatePendingEvent(event, EventStatus.ENCRYPTING);
+    try {
+      const encryption = (this.#last.get(room.roomId) ?? Promise.resolve()).catch(() => undefined).then(() => this.#encrypt(room, event));
+      this.#last.set(room.roomId, encryption);
+      await encryption;
+    } catch (thrown) {
+      if (event.status === EventStatus.CANCELLED) return false;
+      event.error = thrown as MatrixError; // so the SDK calls whatever it was
+      room.updatePendingEvent(event, EventStatus.NOT_SENT);
+      throw thrown;
+    }
+    if (event.status as EventStatus === EventStatus.CANCELLED) return false;
+    room.updatePendingEvent(event, EventStatus.SENDING);
+    return true;
+  }
+
+  async #encrypt(room: Room, event: MatrixEvent): Promise<void> {
+    await this.share(room);
+    if (event.status === EventStatus.CANCELLED) return;
+    const { ed25519, curve25519 } = this.#machine.identityKeys;
+    const content = await this.#machine.encryptRoomEvent(room.roomId, event.getType(), event.getContent() as JsonObject);
+    event.makeEncrypted(EventType.RoomMessageEncrypted, content, curve25519, ed25519);
+    this.#encrypted(event);
+  }
+}
+
+/** As in the SDK: the room's state says so; reactions and redactions are for the server to read, and what is encrypted already is a retry. */
+function mustEncrypt(room: Room, event: MatrixEvent): boolean {
+  return !event.isEncrypted() && event.getType() !== EventType.Reaction && !event.isRedaction() && settingsOf(room) !== undefined;
+}
+
+/** The content of a room's m.room.encryption. */
+function settingsOf(room: Room): IContent | undefined {
+  return room.currentState.getStateEvents(EventType.RoomEncryption, "")?.getContent();
+}

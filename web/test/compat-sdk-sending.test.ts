@@ -1,0 +1,130 @@
+// What a matrix-js-sdk client with knownsender sends, in headless Chrome: read by libolm at the other end, and seen as the SDK's local echo.
+
+import assert from "node:assert/strict";
+import Olm from "@matrix-org/olm";
+import { describe, test } from "node:test";
+import { useChrome, type TestPage } from "./harness.js";
+import type { OlmMessage } from "./libolm.js";
+import { Alice, encryption, home, members, openMe, room, rooms, withSdk } from "./sdkkit.js";
+import type { Asked } from "./syncinghomeserver.js";
+
+const chrome = useChrome();
+
+/** Opens our client in a room with Alice, whose device has one-time keys to be claimed. */
+async function inRoom(page: TestPage, alice: Alice, setup = home([])): Promise<void> {
+  await openMe(page, { know: [alice.person] });
+  await alice.meet(page);
+  await page.inPage(async ({ room, keys, setup }) => {
+    const me = sdkkit.me();
+    me.server.claimable["@alice:test"] = { PHONE: keys };
+    me.server.sync(setup);
+    await me.client.startClient();
+    await sdkkit.until("the room is here", () => me.client.getRoom(room) !== null);
+  }, { room, keys: [alice.signedKey(false), alice.signedKey(false)], setup });
+}
+
+/** What Alice reads of what was sent: the clear texts, each with its session and index. */
+function read(alice: Alice, asked: readonly Asked[], curve25519: string): { text: Record<string, unknown>; session: string; index: number }[] {
+  const sessions = new Map<string, Olm.InboundGroupSession>();
+  for (const { path, body } of asked) {
+    if (!path.includes("/sendToDevice/m.room.encrypted/")) continue;
+    const { ciphertext } = (body as unknown as { messages: Record<string, Record<string, { ciphertext: Record<string, OlmMessage> }>> }).messages["@alice:test"]?.["PHONE"] ?? { ciphertext: {} };
+    const message = ciphertext[alice.person.curve25519];
+    if (message === undefined) continue;
+    const { type, content } = JSON.parse(alice.decrypt(curve25519, message)) as { type: string; content: { session_id: string; session_key: string } };
+    assert.equal(type, "m.room_key");
+    const session = new Olm.InboundGroupSession();
+    session.create(content.session_key);
+    sessions.set(content.session_id, session);
+  }
+  return asked.filter(({ path }) => path.includes("/send/m.room.encrypted/")).map(({ body }) => {
+    const { session_id: session, ciphertext } = body as { session_id: string; ciphertext: string };
+    const { plaintext, message_index: index } = sessions.get(session)?.decrypt(ciphertext) ?? { plaintext: "{}", message_index: -1 };
+    return { text: JSON.parse(plaintext) as Record<string, unknown>, session, index };
+  });
+}
+
+describe("a matrix-js-sdk client with knownsender sends", () => {
+  test("what others can read, in order, with another key when the room says so; its local echo is in the clear", async () => {
+    await withSdk(chrome, async (page) => {
+      const alice = new Alice();
+      const often = { ...encryption, content: { algorithm: "m.megolm.v1.aes-sha2", rotation_period_msgs: 2 } };
+      await inRoom(page, alice, rooms([], [often, ...members("@alice:test", "@me:test")]));
+      const got = await page.inPage(async (room) => {
+        const me = sdkkit.me();
+        const { RoomEvent } = sdkkit.sdk;
+        const echoes: string[] = [];
+        me.client.getRoom(room)?.on(RoomEvent.LocalEchoUpdated, (event) => void echoes.push(`${String(event.status)} ${event.getType()} ${String(event.getContent()["body"])}`));
+        const sent = await Promise.all(["one", "two", "three"].map((body) => me.client.sendTextMessage(room, body)));
+        const event = await sdkkit.event(me, room, sent[0]?.event_id ?? "");
+        const before = await sdkkit.seen(me, event);
+        const put = me.server.asked.find(({ path }) => path.includes("/send/"));
+        me.server.sync({ rooms: { join: { [room]: { timeline: { events: [{ type: "m.room.encrypted", event_id: sent[0]?.event_id ?? "", sender: "@me:test", origin_server_ts: 2, content: put?.body ?? {}, unsigned: { transaction_id: put?.path.split("/").pop() ?? "" } }] } } } } });
+        await sdkkit.until("it is back", () => event.status === null);
+        const after = await sdkkit.seen(me, event);
+        await sdkkit.end(me);
+        return { echoes: echoes.filter((echo) => echo.endsWith("one")), before, after, asked: me.server.asked, curve25519: me.crypto.machine.identityKeys.curve25519 };
+      }, room);
+      const texts = read(alice, got.asked, got.curve25519);
+      assert.deepEqual(texts.map(({ text, index }) => [(text["content"] as { body: string }).body, text["type"], text["room_id"], index]), [["one", "m.room.message", room, 0], ["two", "m.room.message", room, 1], ["three", "m.room.message", room, 0]]);
+      assert.equal(new Set(texts.map(({ session }) => session)).size, 2);
+      assert.deepEqual(got.echoes, ["sending", "encrypting", "sending", "sent", "null"].map((status) => `${status} m.room.message one`));
+      assert.deepEqual(got.before, { body: "one", failure: null, shield: "NONE" });
+      assert.deepEqual(got.after, { body: "one", failure: null, shield: "RED UNSIGNED_DEVICE" }); // as of any device that its owner has not signed
+    });
+  });
+
+  test("relations beside the ciphertext, reactions and rooms that are not encrypted in the clear", async () => {
+    await withSdk(chrome, async (page) => {
+      const alice = new Alice();
+      await inRoom(page, alice, { rooms: { join: { ...(home([])["rooms"] as { join: object }).join, "!plain:test": { state: { events: [...members("@me:test")] }, timeline: { events: [] } } } } } as ReturnType<typeof home>);
+      const got = await page.inPage(async (room) => {
+        const me = sdkkit.me();
+        const { EventType, RelationType, MsgType } = sdkkit.sdk;
+        await me.client.sendEvent(room, EventType.RoomMessage, { msgtype: MsgType.Text, body: "* new", "m.new_content": { msgtype: MsgType.Text, body: "new" }, "m.relates_to": { rel_type: RelationType.Replace, event_id: "$old" } });
+        await me.client.sendEvent(room, EventType.Reaction, { "m.relates_to": { rel_type: RelationType.Annotation, event_id: "$old", key: "+1" } });
+        await me.client.sendTextMessage("!plain:test", "plain");
+        await sdkkit.end(me);
+        return { asked: me.server.asked, curve25519: me.crypto.machine.identityKeys.curve25519 };
+      }, room);
+      const sent = got.asked.filter(({ path }) => path.includes("/send/"));
+      assert.deepEqual(sent.map(({ path }) => path.split("/")[7]), ["m.room.encrypted", "m.reaction", "m.room.message"]);
+      assert.deepEqual(sent[0]?.body["m.relates_to"], { rel_type: "m.replace", event_id: "$old" });
+      const [text] = read(alice, got.asked, got.curve25519);
+      assert.deepEqual((text?.text["content"] as Record<string, unknown>)["m.new_content"], { msgtype: "m.text", body: "new" });
+    });
+  });
+
+  test("nothing when the key cannot be shared, and again when it can; nothing that was cancelled", async () => {
+    await withSdk(chrome, async (page) => {
+      const alice = new Alice();
+      await inRoom(page, alice);
+      const got = await page.inPage(async (room) => {
+        const me = sdkkit.me();
+        const { EventStatus, Room } = sdkkit.sdk;
+        const there = me.client.getRoom(room) ?? new Room(room, me.client, "");
+        me.server.instead = ({ path }) => (path.endsWith("/keys/claim") ? Response.json({ errcode: "M_UNKNOWN" }, { status: 500 }) : undefined);
+        const refused = await me.client.sendTextMessage(room, "again").then(() => "", (thrown: unknown) => (thrown instanceof sdkkit.ks.KnownSenderError ? thrown.code : String(thrown)));
+        const event = there.getLiveTimeline().getEvents().find((event) => event.status === EventStatus.NOT_SENT);
+        const failed = [refused, event?.status, event?.isEncrypted(), me.server.askedFor("/send/").length];
+        let letGo: (response: Response) => void = () => undefined;
+        const held = new Promise<Response>((resolve) => (letGo = resolve));
+        me.server.instead = ({ path }) => (path.endsWith("/keys/claim") ? held : undefined);
+        const cancelled = me.client.sendTextMessage(room, "never");
+        const dropped = there.getLiveTimeline().getEvents().find((event) => event.getContent()["body"] === "never");
+        await sdkkit.until("it is being encrypted", () => dropped?.status === EventStatus.ENCRYPTING);
+        if (dropped !== undefined) me.client.cancelPendingEvent(dropped);
+        me.server.instead = undefined;
+        letGo(Response.json({ errcode: "M_UNKNOWN" }, { status: 500 }));
+        const nothing = JSON.stringify(await cancelled);
+        if (event !== undefined) await me.client.resendEvent(event, there);
+        await sdkkit.end(me);
+        return { failed, nothing, asked: me.server.asked, curve25519: me.crypto.machine.identityKeys.curve25519 };
+      }, room);
+      assert.deepEqual(got.failed, ["fetch_status", "not_sent", false, 0]);
+      assert.equal(got.nothing, "{}");
+      assert.deepEqual(read(alice, got.asked, got.curve25519).map(({ text }) => (text["content"] as { body: string }).body), ["again"]);
+      assert.equal(got.asked.filter(({ path }) => path.includes("/send/")).length, 1);
+    });
+  });
+});
