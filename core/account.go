@@ -90,6 +90,9 @@ type ownAccount struct {
 	keyless  map[keys.Curve25519]lane.Schedule // devices the server had no one-time key of
 	mending  map[keys.Curve25519]bool          // devices whose channels are being mended
 
+	published   []byte         // the last deviceKeys
+	publishedBy keys.Signature // the cross-signature in it, zero for none
+
 	outbound queue                 // of those who change a room's outbound session
 	sharers  map[ids.RoomID]*queue // of those who share a room's key
 	shares   []*keyShare           // under way
@@ -389,13 +392,19 @@ func (a *ownAccount) deviceMessage() []byte {
 	return append(text(dst, "user_id", string(own.UserID)), '}')
 }
 
-// deviceKeys is this device's keys object, signed by itself and, if it is known, by the self-signing key of our identity as it is now.
+// deviceKeys is this device's keys object, signed by itself and, if it is known, by the self-signing key of our identity as it is now. It goes into every
+// Olm message, so it is kept until another signature is due: making one costs as much as the rest of the message. Nobody writes into it.
 func (a *ownAccount) deviceKeys() []byte {
 	by := []crosssigning.Signer{a.signer()}
+	var cross keys.Signature
 	if identity, known := a.machine.trust.Identity(a.UserID); known && identity.SelfSigning == a.CrossSigner {
-		by = append(by, crosssigning.Signer{KeyID: crosssigning.KeyID(a.CrossSigner), Sign: func([]byte) keys.Signature { return a.CrossSignature }})
+		cross = a.CrossSignature
+		by = append(by, crosssigning.Signer{KeyID: crosssigning.KeyID(a.CrossSigner), Sign: func([]byte) keys.Signature { return cross }})
 	}
-	return crosssigning.Signed(a.deviceMessage(), a.UserID, by...)
+	if a.published == nil || a.publishedBy != cross {
+		a.published, a.publishedBy = crosssigning.Signed(a.deviceMessage(), a.UserID, by...), cross
+	}
+	return a.published
 }
 
 // uploadBody is the body of the upload.

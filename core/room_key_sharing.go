@@ -40,10 +40,10 @@ type keyShare struct {
 // (m.room_key.withheld). Users are all members that may read what is sent. Another session is made where there is none, or the one there is must not be
 // used on (sharing.Session.Rotation).
 //
-// With a Fetcher it asks for device lists that are outdated, claims one-time keys, and sends the requests, before it returns: nothing is left to send. Without
-// one it follows the users, makes do with the devices it knows, and returns the requests; they are among OutgoingRequests too, until they are marked as sent. Errors:
-// *sharing.RecipientsError when nobody may get the key, *AccountError no_account, *sender.RoomKeyError for a server that lists our device with another
-// key, those of requests, and those of the store.
+// With a Fetcher it asks for device lists that are outdated, claims one-time keys, and sends the requests, before it returns: nothing is left to send.
+// Without one it follows the users, makes do with the devices it knows, and returns the requests; they are among OutgoingRequests too, until they are
+// marked as sent. Errors: *sharing.RecipientsError when nobody may get the key, *AccountError no_account, *sender.RoomKeyError where everybody would
+// refuse a key from this device, those of requests, and those of the store.
 func (m *Machine) ShareRoomKey(ctx context.Context, room ids.RoomID, users []ids.UserID, settings sharing.Settings) ([]lane.Request, error) {
 	m.turn.Lock()
 	defer m.leave()

@@ -523,6 +523,37 @@ func TestTwoTabsEncryptAtOnce(t *testing.T) {
 	indexes(t, phone, append(list, d.mustSend("last"), tabs[1].mustSend("the very last")))
 }
 
+// F18: what one tab ends or replaces the other does not go on with, though it has just encrypted; nor does it answer from what it remembers.
+func TestEndedInAnotherTab(t *testing.T) {
+	d := withAccount(t)
+	phone := d.member(d.kit.User("@alice:example.org"), "PHONE")
+	d.mustShare(inRoom, []*member{phone})
+	other := d.tab()
+	end := func(in *device) bool {
+		t.Helper()
+		ended, err := in.machine.InvalidateGroupSession(context.Background(), room)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ended
+	}
+	events := [][]byte{d.mustSend("one"), other.mustSend("two"), d.mustSend("three")}
+	if !end(other) || end(d) {
+		t.Error("ended once, and found so by the other")
+	}
+	if _, err := d.sends("x"); err == nil || codeOf(t, err) != core.CodeRoomKeyNotShared {
+		t.Errorf("%v", err)
+	}
+	other.mustShare(inRoom, []*member{phone})
+	events = append(events, other.mustSend("four"), d.mustSend("five"), other.mustSend("six"))
+	if indexes(t, phone, events); sessionOf(t, events[3]) != sessionOf(t, events[4]) || !end(d) || end(other) {
+		t.Error("the tabs do not agree")
+	}
+	if other.mustShare(inRoom, []*member{phone}); !end(d) {
+		t.Error("what it ended itself it takes for the last there is")
+	}
+}
+
 // Two tabs share at once over a room without a session: in the end there is one, and everybody has its key.
 func TestTwoTabsShareAtOnce(t *testing.T) {
 	for range 10 {
@@ -745,5 +776,55 @@ func TestSharingThroughTheFetcher(t *testing.T) {
 	second := d.mustSend("second")
 	if phone.says(first) != "first" || phone.says(second) != "second" || tablet.says(second) != "second" || sessionOf(t, first) != sessionOf(t, second) {
 		t.Errorf("%s, %s, %s", phone.says(first), phone.says(second), tablet.says(second))
+	}
+}
+
+// Scenario 58: our own copy of what we send with goes the road of every room key. Made before our identity is set up it is of a device that nobody vouches
+// for, and rises with it; made afterwards it is ours at once.
+func TestScenario58OurOwnCopy(t *testing.T) {
+	d := withAccount(t)
+	s := newDirectory(t)
+	d.pumps(s)
+	phone := d.member(d.kit.User("@alice:example.org"), "PHONE")
+	kinds := func() map[string]sender.Kind {
+		all := map[string]sender.Kind{}
+		for _, c := range d.copies() {
+			all[c.SessionID.String()] = c.Current.Kind
+		}
+		return all
+	}
+	d.mustShare(inRoom, []*member{phone})
+	first := sessionOf(t, d.mustSend("before"))
+	if got := kinds(); len(got) != 1 || got[first] != sender.DeviceInfo {
+		t.Fatalf("%v", got)
+	}
+	d.bootstraps(s, false)
+	if got := kinds(); got[first] != sender.SenderVerified {
+		t.Errorf("set up, it is %v", got[first])
+	}
+	if _, err := d.machine.InvalidateGroupSession(context.Background(), room); err != nil {
+		t.Fatal(err)
+	}
+	d.mustShare(inRoom, []*member{phone}, func(s *sharing.Settings) { s.Strategy = sharing.AllDevices })
+	second := sessionOf(t, d.mustSend("after"))
+	if got := kinds(); len(got) != 2 || got[second] != sender.SenderVerified {
+		t.Errorf("%v", got)
+	}
+	for _, c := range d.copies() {
+		if c.SessionID.String() == second && c.AtReception.Kind != sender.SenderVerified {
+			t.Errorf("on arrival it was %v", c.AtReception.Kind)
+		}
+	}
+}
+
+// A server that lists our device with another fingerprint key is not believed: what we share is ours all the same.
+func TestOurDeviceListedWithAnotherKey(t *testing.T) {
+	d := withAccount(t)
+	d.me.DeviceWith("MYDEVICE", d.machine.Own().Curve25519.String())
+	d.answer(d.me)
+	phone := d.member(d.kit.User("@alice:example.org"), "PHONE")
+	d.mustShare(inRoom, []*member{phone})
+	if content := d.mustSend("x"); phone.says(content) != "x" || len(d.copies()) != 1 {
+		t.Errorf("%s, %d copies", phone.says(content), len(d.copies()))
 	}
 }

@@ -318,8 +318,8 @@ export class OlmMachine {
    *
    * Errors: `no_account`, `bad_room_id`, `bad_user_id`, `bad_encryption_settings`; where a strategy refuses to share at all
    * `verified_user_has_unsigned_device` and `verified_user_changed_identity`, with the users and their devices as JSON in `got`,
-   * `cross_signing_not_set_up`, `sending_from_unverified_device`; `device_key_changed` where the server lists this device with other keys; and those
-   * of a request: `fetch_failed`, `fetch_status`, `fetch_timeout`, `rate_limited`, `answer_too_large`, `bad_claim`. What was sent by then is sent.
+   * `cross_signing_not_set_up`, `sending_from_unverified_device`; and those of a request: `fetch_failed`, `fetch_status`, `fetch_timeout`,
+   * `rate_limited`, `answer_too_large`, `bad_claim`. What was sent by then is sent.
    *
    * Source: client-server API, "m.megolm.v1.aes-sha2" and "Reporting that decryption keys are withheld"; MSC3061; MSC4153.
    */
