@@ -18,6 +18,7 @@ import (
 // PeerNews is what one tab tells the others.
 type PeerNews struct {
 	Copies   []sender.CopyKey // whose rows were written
+	Fresh    int              // so many of Copies, the first, are new, or open more than before
 	Users    []ids.UserID     // whose rows were written
 	Asked    []ids.UserID     // who wait for a tab that runs the lanes
 	Answered []ids.UserID     // whose request has come to its end
@@ -55,6 +56,13 @@ func (m *Machine) HearPeers(ctx context.Context, news PeerNews) error {
 	}
 	if err := m.rereadCopies(ctx, news.Copies); err != nil {
 		return err
+	}
+	if news.Fresh > 0 {
+		fresh := make([]RoomKeyInfo, min(news.Fresh, len(news.Copies)))
+		for i := range fresh {
+			fresh[i] = RoomKeyInfo{news.Copies[i].RoomID, news.Copies[i].SessionID, news.Copies[i].SenderKey}
+		}
+		m.untold = append(m.untold, func(l Listener) { l.RoomKeysUpdated(fresh) })
 	}
 	if !m.lanes.follows {
 		for _, user := range news.Users {

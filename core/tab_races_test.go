@@ -185,3 +185,33 @@ func TestNudgeRightAfterAnotherTabsQuestion(t *testing.T) {
 		t.Errorf("%v after %d requests", got, server.requests())
 	}
 }
+
+// A room key that comes to one tab, or becomes better there, is told in the other too, which may have looked for it in vain; a rise of its sender is no
+// new key.
+func TestRoomKeysOfAnotherTab(t *testing.T) {
+	one := newWorld(t)
+	alice, phone := one.alice()
+	two, deliver := peers(t, one)
+	session := one.kit.Outbound()
+	message := phone.Message(string(room), session, "hello")
+	two.wantCodes(message, verdicts{"no_key", "no_key", "no_key", "no_key"})
+	shared := func(index uint32) {
+		session.SkipTo(index)
+		one.kept(one.event(phone, room, session))
+		deliver()
+	}
+	for i, step := range []func(){
+		func() { shared(1) },
+		func() { one.answer(alice); deliver() },
+		func() { shared(0) },
+	} {
+		step()
+		if want := []int{1, 1, 2}[i]; len(two.heard.keys) != want {
+			t.Fatalf("step %d: %d keys were told, want %d", i, len(two.heard.keys), want)
+		}
+	}
+	if got := two.heard.keys[1]; got.RoomID != room || got.SessionID.String() != session.ID() {
+		t.Errorf("%v was told", got)
+	}
+	two.wantCodes(message, shownUnsure)
+}

@@ -230,13 +230,18 @@ func (m *Machine) announce(w *writing) {
 	m.tellSeen()
 	var fresh []RoomKeyInfo
 	var updates []SenderDataUpdate
-	news := PeerNews{Copies: w.discarded}
+	var news PeerNews
+	others := slices.Clip(w.discarded)
 	for _, c := range w.written {
-		if m.company {
-			news.Copies = append(news.Copies, c.after.CopyKey)
-		}
-		if c.before == nil || opensMore(c.after.Session, c.before.Session) {
+		arrived := c.before == nil || opensMore(c.after.Session, c.before.Session)
+		if arrived {
 			fresh = append(fresh, RoomKeyInfo{c.after.RoomID, c.after.SessionID, c.after.SenderKey})
+		}
+		switch {
+		case m.company && arrived:
+			news.Copies = append(news.Copies, c.after.CopyKey)
+		case m.company:
+			others = append(others, c.after.CopyKey)
 		}
 		if c.before != nil && !c.seen && (c.before.Current != c.after.Current || c.before.Suspended != c.after.Suspended) {
 			updates = append(updates, SenderDataUpdate{
@@ -250,6 +255,7 @@ func (m *Machine) announce(w *writing) {
 	if len(updates) > 0 {
 		m.untold = append(m.untold, func(l Listener) { l.SenderDataUpdated(updates) })
 	}
+	news.Fresh, news.Copies = len(news.Copies), append(news.Copies, others...)
 	m.tellPeers(news)
 }
 

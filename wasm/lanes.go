@@ -164,6 +164,7 @@ func appendPeerNews(dst []byte, news *core.PeerNews) []byte {
 			key := &news.Copies[i/4]
 			return signedjson.AppendString(dst, [...]string{string(key.RoomID), key.SessionID.String(), key.SenderKey.String(), key.Provenance.String()}[i%4])
 		})
+		dst = number(dst, "fresh", int64(news.Fresh))
 		dst = users(users(users(dst, "users", news.Users), "asked", news.Asked), "answered", news.Answered)
 		return signedjson.AppendBool(name(dst, "account"), news.Account)
 	})
@@ -205,7 +206,9 @@ func parsePeerNews(raw []byte) (core.PeerNews, error) {
 			*into = append(*into, user)
 		}
 	}
-	news.Account, _ = told.Bool("account") // a tab of an older version does not say
+	news.Account, _ = told.Bool("account") // a tab of an older version does not say, nor this:
+	fresh, _ := told.Int("fresh")
+	news.Fresh = int(max(fresh, 0))
 	parts, err := told.Strings("copies")
 	if err != nil {
 		return news, err
