@@ -74,6 +74,27 @@ describe("a matrix-js-sdk client with knownsender sends", () => {
     });
   });
 
+  test("no message index away: an echo from before a restart is left alone, and the event it became is read", async () => {
+    await withSdk(chrome, async (page) => {
+      const alice = new Alice();
+      await inRoom(page, alice);
+      const got = await page.inPage(async (room) => {
+        const me = sdkkit.me();
+        await me.client.sendTextMessage(room, "once");
+        const content = me.server.asked.find(({ path }) => path.includes("/send/"))?.body ?? {};
+        const read = async (id: string): Promise<string> => {
+          const event = new sdkkit.sdk.MatrixEvent({ type: "m.room.encrypted", event_id: id, room_id: room, sender: "@me:test", content });
+          await me.client.decryptEventIfNeeded(event);
+          return event.decryptionFailureReason ?? String(event.getContent()["body"]);
+        };
+        const texts = [await read(`~${room}:m1`), await read("$it"), await read("$another")];
+        await sdkkit.end(me);
+        return texts;
+      }, room);
+      assert.deepEqual(got, ["UNKNOWN_ERROR", "once", "UNKNOWN_ERROR"]); // the last is a replay
+    });
+  });
+
   test("relations beside the ciphertext, reactions and rooms that are not encrypted in the clear", async () => {
     await withSdk(chrome, async (page) => {
       const alice = new Alice();

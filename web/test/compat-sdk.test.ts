@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { useChrome } from "./harness.js";
+import { useChrome, type TestPage } from "./harness.js";
 import { keysQueryAnswer, Outbound, Person, type Json } from "./people.js";
 import { Alice, encryption, home, members, openMe, openSdk, room, rooms, state, toDevice, withSdk } from "./sdkkit.js";
 
@@ -136,6 +136,32 @@ describe("a matrix-js-sdk client with knownsender", () => {
       assert.deepEqual(got.after, [{ body: "late", failure: null, shield: "NONE" }, { body: null, failure: "MEGOLM_KEY_WITHHELD_FOR_UNVERIFIED_DEVICE", shield: null }]);
       assert.deepEqual([got.clear, got.why, got.whyLate], ["{}", "Verify first", null]);
     });
+  });
+
+  test("decrypts an event again when its key comes to another tab", async () => {
+    await withSdk(chrome, async (first) => withSdk(chrome, async (second) => {
+      const alice = new Alice();
+      for (const page of [first, second]) await openMe(page, { name: "tabs", know: [alice.person] });
+      await alice.meet(first);
+      const session = new Outbound(room);
+      const begin = (page: TestPage, answer: object): Promise<void> => page.inPage(async (answer) => {
+        const me = sdkkit.me();
+        me.server.sync(answer as Parameters<typeof me.server.sync>[0]);
+        await me.client.startClient();
+      }, answer);
+      await begin(second, home([session.event("@alice:test", "$first", "hello")]));
+      const look = (patient: boolean): Promise<{ failure: string | null; body: string | null }> => second.inPage(async ({ room, patient }) => {
+        const me = sdkkit.me();
+        const event = await sdkkit.event(me, room, "$first");
+        if (patient) await sdkkit.until("it is decrypted", () => event.getClearContent() !== null && !event.isDecryptionFailure());
+        const { failure, body } = await sdkkit.seen(me, event);
+        return { failure, body };
+      }, { room, patient });
+      assert.deepEqual(await look(false), { failure: "MEGOLM_UNKNOWN_INBOUND_SESSION_ID", body: null });
+      await begin(first, toDevice(alice.shares(session)));
+      assert.deepEqual(await look(true), { failure: null, body: "hello" });
+      for (const page of [first, second]) await page.inPage(() => sdkkit.end(sdkkit.me()), undefined);
+    }, { context: first.context }));
   });
 
   test("withholds what the policy withholds, shows it when that is loosened, and takes it back again", async () => {

@@ -3,7 +3,7 @@
 
 import Olm from "@matrix-org/olm";
 import { after, before } from "node:test";
-import type { Chrome, TestPage } from "./harness.js";
+import type { Chrome, PageOptions, TestPage } from "./harness.js";
 import { knownAs, LibolmDevice } from "./libolm.js";
 import { keysQueryAnswer, Person, type Json, type Outbound } from "./people.js";
 import type { SdkKit } from "./sdkpage.js";
@@ -12,12 +12,12 @@ declare global {
   var sdkkit: SdkKit;
 }
 
-/** Opens a page with `sdkkit` in it; every page has storage of its own. */
-export function withSdk<R>(chrome: Chrome, story: (page: TestPage) => Promise<R>): Promise<R> {
+/** Opens a page with `sdkkit` in it. */
+export function withSdk<R>(chrome: Chrome, story: (page: TestPage) => Promise<R>, options: PageOptions = {}): Promise<R> {
   return chrome.withPage(async (page) => {
     await openSdk(page);
     return story(page);
-  });
+  }, options);
 }
 
 /** Loads the kit into a page, again after a reload. */

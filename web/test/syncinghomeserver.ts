@@ -60,9 +60,13 @@ export class SyncingHomeserver {
     if (path.includes("/filter/")) return Response.json({ errcode: "M_NOT_FOUND" }, { status: 404 });
     if (path.endsWith("/keys/upload")) {
       this.#uploads.push(body as unknown as Upload);
+      const device = body["device_keys"] as { user_id: string; device_id: string } | undefined;
+      if (device !== undefined) this.people.know(JSON.stringify({ device_keys: { [device.user_id]: { [device.device_id]: device } } }));
       return Response.json({ one_time_key_counts: { signed_curve25519: 50 } });
     }
     if (path.endsWith("/keys/query")) return new Response(await this.people.fetch({ method: "POST", path, headers: {}, body: JSON.stringify(body), signal: signal ?? new AbortController().signal }) as string);
+    if (path.endsWith("/device_signing/upload")) return this.#signingKeys(body);
+    if (path.endsWith("/signatures/upload")) return Response.json({ failures: this.#sign(body) });
     if (path.endsWith("/keys/claim")) return Response.json({ failures: {}, one_time_keys: this.#claim(body) });
     if (path.includes("/sendToDevice/")) return Response.json({});
     if (path.includes("/send/")) return Response.json({ event_id: `$sent${++this.#sent}` });
@@ -75,6 +79,27 @@ export class SyncingHomeserver {
       const key = this.claimable[user]?.[device]?.shift();
       return key === undefined ? [] : [[device, key]];
     }))]));
+  }
+
+  /** Takes a user's cross-signing keys, when the user's password comes with them. */
+  #signingKeys({ auth, ...keys }: JsonObject): Response {
+    if (auth === undefined) return Response.json({ flows: [{ stages: ["m.login.password"] }], params: {}, session: "session" }, { status: 401 });
+    const user = (keys["master_key"] as { user_id: string }).user_id;
+    this.people.know(JSON.stringify(Object.fromEntries(Object.entries(keys).map(([name, key]) => [`${name}s`, { [user]: key }]))));
+    return Response.json({});
+  }
+
+  /** Adds signatures to devices; to master keys it adds none. */
+  #sign(body: JsonObject): JsonObject {
+    for (const [user, objects] of Object.entries(body as Record<string, Record<string, JsonObject>>)) {
+      for (const [id, object] of Object.entries(objects)) {
+        const known = (JSON.parse(this.people.answer(JSON.stringify({ device_keys: { [user]: [] } }))) as { device_keys?: Record<string, Record<string, { signatures: Record<string, object> }>> }).device_keys?.[user]?.[id];
+        if (known === undefined) continue;
+        const signatures = { ...known.signatures, [user]: { ...known.signatures[user], ...(object["signatures"] as Record<string, object>)[user] } };
+        this.people.know(JSON.stringify({ device_keys: { [user]: { [id]: { ...known, signatures } } } }));
+      }
+    }
+    return {};
   }
 
   async #next({ query }: Asked, signal: AbortSignal | undefined): Promise<JsonObject> {
