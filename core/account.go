@@ -74,6 +74,7 @@ type OlmAccount interface {
 	uploadDue() int64
 	heard(ctx context.Context) error
 	recognize(ctx context.Context, asked bool) error
+	takeUp(ctx context.Context) error
 }
 
 // ownAccount is our account as the machine holds it.
@@ -323,7 +324,7 @@ func (a *ownAccount) markUploaded(ctx context.Context, id string, response []byt
 		a.upload = nil
 	}
 	if err == nil && done.device {
-		_ = a.askAgain(ctx, a.UserID) // /sync says so, too
+		_ = a.askAgain(ctx, a.UserID) // else takeUp does, at the next start
 	}
 	return true, err
 }

@@ -19,14 +19,12 @@ import (
 
 // Codes of CrossSigningError. Those of core/crosssigning come beside them.
 const (
-	CodeCrossSigningDamaged    = "cross_signing_damaged"         // the stored private keys cannot be read
-	CodeCrossSigningIdentity   = "cross_signing_identity_exists" // our user has an identity whose private keys are not here
-	CodeCrossSigningMismatch   = "cross_signing_key_mismatch"    // a private key is not that of our identity
-	CodeIdentityMismatch       = "identity_mismatch"             // the user has another master key than the one that was confirmed
-	CodeDeviceMismatch         = "device_mismatch"               // the device has another fingerprint than the one that was confirmed
-	CodeSignatureRefused       = "signature_refused"             // the server did not take a signature
-	CodeCrossSigningKeysGone   = "cross_signing_keys_dropped"    // a StoreReport: private keys that are no longer ours were deleted
-	crossSigningKeysGoneReason = "our cross-signing identity was replaced elsewhere; its private keys are not ours any more"
+	CodeCrossSigningDamaged  = "cross_signing_damaged"         // the stored private keys cannot be read
+	CodeCrossSigningIdentity = "cross_signing_identity_exists" // our user has an identity whose private keys are not here
+	CodeCrossSigningMismatch = "cross_signing_key_mismatch"    // a private key is not that of our identity
+	CodeIdentityMismatch     = "identity_mismatch"             // the user has another master key than the one that was confirmed
+	CodeDeviceMismatch       = "device_mismatch"               // the device has another fingerprint than the one that was confirmed
+	CodeSignatureRefused     = "signature_refused"             // the server did not take a signature
 )
 
 // CrossSigningError says why something cannot be done with our own identity. Nothing was changed.

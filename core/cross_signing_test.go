@@ -15,6 +15,7 @@ import (
 	"knownsender/core/record"
 	"knownsender/core/signedjson"
 	"knownsender/core/store"
+	"knownsender/core/store/storetest"
 	"knownsender/core/testkit"
 	"knownsender/core/trust"
 )
@@ -421,7 +422,7 @@ func TestKeysOfAnotherIdentityAreRefused(t *testing.T) {
 	d.stands("not held against anything", 3, trust.Unverified, trust.CrossSignatureAbsent)
 	d.pumps(s)
 	d.stands("another's", 0, trust.Unverified, trust.CrossSignatureAbsent)
-	if len(d.heard.reports) != 1 || d.heard.reports[0].Code != core.CodeCrossSigningKeysGone {
+	if len(d.heard.reports) != 1 || d.heard.reports[0].Code != core.CodeCrossSigningKeysDropped {
 		t.Errorf("reported %+v", d.heard.reports)
 	}
 	ours := seeds(d.me.Identity)
@@ -476,7 +477,7 @@ func TestKeysGoWhenTheIdentityChanges(t *testing.T) {
 	d.stands("hearsay", 2, trust.Violation, trust.CrossSignatureOtherKey)
 	d.asks(s, me)
 	d.stands("reset", 0, trust.Violation, trust.CrossSignatureOtherKey)
-	if count := len(d.heard.reports); count != 2 || d.heard.reports[1].Code != core.CodeCrossSigningKeysGone || d.heard.reports[1].Table != store.Meta {
+	if count := len(d.heard.reports); count != 2 || d.heard.reports[1].Code != core.CodeCrossSigningKeysDropped || d.heard.reports[1].Table != store.Meta {
 		t.Errorf("reported %+v", d.heard.reports)
 	}
 	said := d.saysOfItself(phone)
@@ -582,6 +583,58 @@ func TestNoAccountNoPrivateKeys(t *testing.T) {
 			if err := call(); err == nil || codeOf(t, err) != code {
 				t.Errorf("%s: %v", what, err)
 			}
+		}
+	}
+}
+
+// triesPump makes requests until there are none, or until something fails.
+func (d *device) triesPump(s *directory) error {
+	for range 20 {
+		requests := d.machine.OutgoingRequests()
+		for _, r := range requests {
+			if _, err := d.machine.MarkRequestAsSent(context.Background(), r.ID, must(s.Send(context.Background(), &r))); err != nil {
+				return err
+			}
+		}
+		if len(requests) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no end of requests")
+}
+
+// F01 for our own identity: given a program that dies at any commit, before it or after, while private keys are imported, our identity is heard of and
+// our device signed, when it is started again, then what it has stored and what it asks by itself bring everything to the same end.
+func TestIdentityAfterEveryDeath(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for n := 1; ; n++ {
+			d := withAccount(t)
+			s := newDirectory(t, d.me)
+			var faulty *storetest.Faulty
+			d.wrap = func(under store.Store) store.Store { faulty = storetest.NewFaulty(under); return faulty }
+			d.reopen()
+			faulty.DieAt("Commit", n, after)
+			_, importing := d.machine.ImportCrossSigningKeys(context.Background(), seeds(d.me.Identity))
+			err := importing
+			if err == nil {
+				err = d.triesPump(s)
+			}
+			if !faulty.Died() {
+				if err != nil || n < 6 {
+					t.Errorf("it ended after %d commits: %v", n-1, err)
+				}
+				break
+			}
+			d.wrap = nil
+			d.reopen()
+			if err := d.machine.Resume(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if importing != nil {
+				must(d.machine.ImportCrossSigningKeys(context.Background(), seeds(d.me.Identity)))
+			}
+			d.pumps(s)
+			d.stands(fmt.Sprintf("died at commit %d, after it: %v", n, after), 3, trust.Verified, trust.CrossSignatureValid)
 		}
 	}
 }

@@ -175,17 +175,14 @@ func (m *Machine) EncryptRoomEvent(ctx context.Context, room ids.RoomID, eventTy
 		return nil, err
 	}
 	own := a.own()
-	text := func(dst []byte, name, value string) []byte {
-		return signedjson.AppendString(signedjson.AppendName(dst, name), value)
-	}
-	dst := text([]byte{'{'}, "algorithm", sharing.Algorithm)
-	dst = text(dst, "ciphertext", ciphertext)
-	dst = text(dst, "device_id", string(own.DeviceID))
+	dst := appendText([]byte{'{'}, "algorithm", sharing.Algorithm)
+	dst = appendText(dst, "ciphertext", ciphertext)
+	dst = appendText(dst, "device_id", string(own.DeviceID))
 	if relation, present := inside.Value(relatesTo); present {
 		dst = append(signedjson.AppendName(dst, relatesTo), relation...)
 	}
-	dst = text(dst, "sender_key", own.Curve25519.String())
-	return append(text(dst, "session_id", session), '}'), nil
+	dst = appendText(dst, "sender_key", own.Curve25519.String())
+	return append(appendText(dst, "session_id", session), '}'), nil
 }
 
 // InvalidateGroupSession has the next ShareRoomKey make another session, and reports whether there was one. Errors: *AccountError no_account, and those

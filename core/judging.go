@@ -219,9 +219,9 @@ func (m *Machine) judgeCopies(ctx context.Context, copies []*shelved, because Ca
 	return changed, nil
 }
 
-// Resume judges what an earlier run, an earlier call or a tab that is gone had learned but not got to the end of judging, and brings rows of an
-// older format into the indexes. Call it after Open, when there is time, and when this tab begins to lead; whatever is learned later goes on
-// with it as well.
+// Resume judges what an earlier run, an earlier call or a tab that is gone had learned but not got to the end of judging, brings rows of an
+// older format into the indexes, and takes up what was left to do for our own identity. Call it after Open, when there is time, and when this tab begins
+// to lead; whatever is learned later goes on with it as well.
 func (m *Machine) Resume(ctx context.Context) error {
 	m.turn.Lock()
 	defer m.leave()
@@ -239,7 +239,10 @@ func (m *Machine) Resume(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.resume(ctx)
+	if err := m.resume(ctx); err != nil || m.account == nil {
+		return err
+	}
+	return m.account.takeUp(ctx)
 }
 
 func (m *Machine) resume(ctx context.Context) error {

@@ -12,7 +12,10 @@ import (
 	"knownsender/core/trust"
 )
 
-// Whenever our own identity is heard of, our private keys are held against it:
+// CodeCrossSigningKeysDropped is the code of a StoreReport: our identity was replaced elsewhere, and the private keys that are not ours any more deleted.
+const CodeCrossSigningKeysDropped = "cross_signing_keys_dropped"
+
+// Whenever our own identity is heard of, and when the machine was opened, our private keys are held against it:
 //
 //	1  a master key that we have the private half of is ours: the identity is trusted, once for the keys, so that the user can take it back
 //	2  private keys that are another identity's are deleted, if the server has had them and was asked after everything that we know has happened
@@ -73,7 +76,7 @@ func (a *ownAccount) recognize(ctx context.Context, asked bool) error {
 		return err
 	}
 	if dropped {
-		m.report(StoreReport{Code: CodeCrossSigningKeysGone, Table: store.Meta, Message: crossSigningKeysGoneReason})
+		m.report(StoreReport{Code: CodeCrossSigningKeysDropped, Table: store.Meta, Message: "our cross-signing identity was replaced elsewhere; private keys that are not ours any more were deleted"})
 	}
 	device, listed := m.trust.Device(a.UserID, a.DeviceID)
 	switch {
@@ -86,6 +89,16 @@ func (a *ownAccount) recognize(ctx context.Context, asked bool) error {
 		m.deliverDue()
 	}
 	return nil
+}
+
+// takeUp does for our own identity and device what an earlier run did not get to.
+func (a *ownAccount) takeUp(ctx context.Context) error {
+	if _, listed := a.machine.trust.Device(a.UserID, a.DeviceID); a.Shared && !listed {
+		if err := a.askAgain(ctx, a.UserID); err != nil {
+			return err
+		}
+	}
+	return a.recognize(ctx, false)
 }
 
 // damaged says that private keys are there and cannot be read, which was reported: in what comes by itself they count as none.

@@ -330,29 +330,23 @@ func (a *ownAccount) sent(ctx context.Context, share *keyShare) error {
 
 // roomKeyContent is the content of the m.room_key that shares a session from its next message on (specification, "m.room_key"; MSC3061).
 func roomKeyContent(o *record.Outbound) []byte {
-	text := func(dst []byte, name, value string) []byte {
-		return signedjson.AppendString(signedjson.AppendName(dst, name), value)
-	}
-	dst := text([]byte{'{'}, "algorithm", sharing.Algorithm)
+	dst := appendText([]byte{'{'}, "algorithm", sharing.Algorithm)
 	dst = signedjson.AppendBool(signedjson.AppendName(dst, "org.matrix.msc3061.shared_history"), o.Settings.SharedHistory())
-	dst = text(dst, "room_id", string(o.RoomID))
-	dst = text(dst, "session_id", o.ID().String())
-	return append(text(dst, "session_key", o.SessionKey()), '}')
+	dst = appendText(dst, "room_id", string(o.RoomID))
+	dst = appendText(dst, "session_id", o.ID().String())
+	return append(appendText(dst, "session_key", o.SessionKey()), '}')
 }
 
 // withheldContent is the content of an m.room_key.withheld (specification, of that name): with the code m.no_olm it is about no session.
 func (s *roomSharing) withheldContent(code string) []byte {
-	text := func(dst []byte, name, value string) []byte {
-		return signedjson.AppendString(signedjson.AppendName(dst, name), value)
-	}
-	dst := text([]byte{'{'}, "algorithm", sharing.Algorithm)
-	dst = text(dst, "code", code)
+	dst := appendText([]byte{'{'}, "algorithm", sharing.Algorithm)
+	dst = appendText(dst, "code", code)
 	if code != sharing.WithheldNoOlm {
-		dst = text(dst, "room_id", string(s.room))
+		dst = appendText(dst, "room_id", string(s.room))
 	}
-	dst = text(dst, "sender_key", s.Curve25519().String())
+	dst = appendText(dst, "sender_key", s.Curve25519().String())
 	if code != sharing.WithheldNoOlm {
-		dst = text(dst, "session_id", s.session.String())
+		dst = appendText(dst, "session_id", s.session.String())
 	}
 	return append(dst, '}')
 }

@@ -97,19 +97,21 @@ func (a *ownAccount) seal(set channelSet, to *trust.Device, eventType string, co
 // payload is what is encrypted for a device with that fingerprint key.
 func (a *ownAccount) payload(recipient ids.UserID, fingerprint keys.Ed25519, eventType string, content []byte) []byte {
 	own := a.own()
-	text := func(dst []byte, name, value string) []byte {
-		return signedjson.AppendString(signedjson.AppendName(dst, name), value)
-	}
 	key := func(dst []byte, name string, key keys.Ed25519) []byte {
-		return append(text(append(signedjson.AppendName(dst, name), '{'), "ed25519", key.String()), '}')
+		return append(appendText(append(signedjson.AppendName(dst, name), '{'), "ed25519", key.String()), '}')
 	}
 	dst := append(signedjson.AppendName([]byte{'{'}, "content"), content...)
 	dst = key(dst, "keys", own.Ed25519)
-	dst = text(dst, "recipient", string(recipient))
+	dst = appendText(dst, "recipient", string(recipient))
 	dst = key(dst, "recipient_keys", fingerprint)
-	dst = text(dst, "sender", string(own.UserID))
+	dst = appendText(dst, "sender", string(own.UserID))
 	dst = append(signedjson.AppendName(dst, "sender_device_keys"), a.deviceKeys()...)
-	return append(text(dst, "type", eventType), '}')
+	return append(appendText(dst, "type", eventType), '}')
+}
+
+// appendText appends a member that is a text.
+func appendText(dst []byte, name, value string) []byte {
+	return signedjson.AppendString(signedjson.AppendName(dst, name), value)
 }
 
 // addressed is the content of a to-device event and whom it is for.
