@@ -382,15 +382,12 @@ func (a *ownAccount) signer() crosssigning.Signer {
 func (a *ownAccount) deviceMessage() []byte {
 	own := a.own()
 	device := string(own.DeviceID)
-	text := func(dst []byte, name, value string) []byte {
-		return signedjson.AppendString(signedjson.AppendName(dst, name), value)
-	}
 	dst := append(signedjson.AppendName([]byte{'{'}, "algorithms"), `["m.olm.v1.curve25519-aes-sha2","m.megolm.v1.aes-sha2"]`...)
-	dst = text(dst, "device_id", device)
+	dst = appendText(dst, "device_id", device)
 	dst = append(signedjson.AppendName(dst, "keys"), '{')
-	dst = text(dst, "curve25519:"+device, own.Curve25519.String())
-	dst = append(text(dst, "ed25519:"+device, own.Ed25519.String()), '}')
-	return append(text(dst, "user_id", string(own.UserID)), '}')
+	dst = appendText(dst, "curve25519:"+device, own.Curve25519.String())
+	dst = append(appendText(dst, "ed25519:"+device, own.Ed25519.String()), '}')
+	return append(appendText(dst, "user_id", string(own.UserID)), '}')
 }
 
 // deviceKeys is this device's keys object, signed by itself and, if it is known, by the self-signing key of our identity as it is now. It goes into every

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"knownsender/core"
 	"knownsender/core/crosssigning"
@@ -29,6 +31,7 @@ type directory struct {
 	keys    map[string]map[string]map[string]any // by member of the answer, then user
 	refuses string                               // an errcode for signatures
 	sent    []lane.RequestType
+	turn    sync.Mutex
 }
 
 func newDirectory(t testing.TB, users ...*testkit.User) *directory {
@@ -57,6 +60,8 @@ func (s *directory) lists(users ...*testkit.User) {
 // Send implements lane.Fetcher.
 func (s *directory) Send(_ context.Context, r *lane.Request) ([]byte, error) {
 	s.t.Helper()
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	s.sent = append(s.sent, r.Type)
 	body := jsonOf(s.t, r.Body)
 	switch r.Type {
@@ -394,6 +399,22 @@ func TestImportedKeysVerifyOurIdentity(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The same with the client's own connection: nobody has to pump anything.
+func TestImportedKeysSignOurDeviceByThemselves(t *testing.T) {
+	d := withAccount(t)
+	s := newDirectory(t, d.me)
+	d.fetcher = s
+	d.reopen()
+	must(d.machine.ImportCrossSigningKeys(context.Background(), seeds(d.me.Identity)))
+	for until := time.Now().Add(5 * time.Second); core.KnownDevice(d.machine, me, "MYDEVICE").CrossSigned != trust.CrossSignatureValid && time.Now().Before(until); {
+		if _, err := d.machine.Retry(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	d.stands("by itself", 3, trust.Verified, trust.CrossSignatureValid)
 }
 
 // Given the self-signing key alone, when it is imported, then our device is signed and our identity is not verified; the rest may follow.

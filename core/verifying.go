@@ -56,11 +56,7 @@ func (m *Machine) VerifyIdentity(ctx context.Context, user ids.UserID, master ke
 	if err != nil {
 		return nil, err
 	}
-	signed, err := crosssigning.Sign(object, a.UserID, signer)
-	if err != nil {
-		return nil, err
-	}
-	return a.sendSignature(ctx, user, master.String(), signed)
+	return a.sign(ctx, user, master.String(), object, signer)
 }
 
 // VerifyDevice says that the user has compared the fingerprint, an Ed25519 key, of another device of the user's, which is signed by our self-signing key.
@@ -91,11 +87,7 @@ func (m *Machine) VerifyDevice(ctx context.Context, id ids.DeviceID, fingerprint
 	if err != nil {
 		return nil, err
 	}
-	signed, err := crosssigning.Sign(object, a.UserID, signer)
-	if err != nil {
-		return nil, err
-	}
-	return a.sendSignature(ctx, a.UserID, string(id), signed)
+	return a.sign(ctx, a.UserID, string(id), object, signer)
 }
 
 // currentSigner is our private key of that role, if it is that of our identity as it is now. Errors: *CrossSigningError cross_signing_damaged,
@@ -123,8 +115,8 @@ func (m *Machine) deviceObject(ctx context.Context, user ids.UserID, id ids.Devi
 	return nil, nil
 }
 
-// postSignature puts the upload of a signed object of a user's on the list: a device by its id, a master key by itself. The same one is there once, and when the
-// host has it already that is left to it.
+// postSignature puts the upload of a signed object of a user's on the list: a device by its id, a master key by itself. The same one is there once, and
+// when the host has it already that is left to it.
 func (a *ownAccount) postSignature(user ids.UserID, name string, signed []byte) *outgoing {
 	m := a.machine
 	body := append(signedjson.AppendName([]byte{'{'}, string(user)), '{')
@@ -149,8 +141,12 @@ func (a *ownAccount) postSignature(user ids.UserID, name string, signed []byte) 
 	return o
 }
 
-// sendSignature is postSignature, and delivers it through the Fetcher where there is one.
-func (a *ownAccount) sendSignature(ctx context.Context, user ids.UserID, name string, signed []byte) (*lane.Request, error) {
+// sign signs an object of a user's and has the server told: through the Fetcher, or by the request that it returns.
+func (a *ownAccount) sign(ctx context.Context, user ids.UserID, name string, object *signedjson.Object, by crosssigning.Signer) (*lane.Request, error) {
+	signed, err := crosssigning.Sign(object, a.UserID, by)
+	if err != nil {
+		return nil, err
+	}
 	o := a.postSignature(user, name, signed)
 	o.handed = false
 	if a.machine.lanes.fetcher == nil {
