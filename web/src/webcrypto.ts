@@ -27,27 +27,35 @@ export async function verifySignatures(request: Uint8Array<ArrayBuffer>): Promis
   const subtle = subtleCrypto();
   const items = decodeFrame(request) as Uint8Array<ArrayBuffer>[]; // views into request
   const answers = new Uint8Array(Math.floor(items.length / 3)).fill(undecided);
-  const imported = new Map<string, Promise<CryptoKey>>();
   for (let from = 0; from < answers.length; from += atOnce) {
     if (from > 0) await nextTask();
     const part: Promise<void>[] = [];
     for (let i = from; i < Math.min(from + atOnce, answers.length); i++) {
       const [key, signature, message] = items.slice(3 * i, 3 * i + 3);
       if (key === undefined || signature === undefined || message === undefined) continue;
-      part.push(verifyOne(subtle, importOnce(subtle, imported, key), signature, message).then((answer) => void (answers[i] = answer)));
+      part.push(verifyOne(subtle, imported(subtle, key), signature, message).then((answer) => void (answers[i] = answer)));
     }
     await Promise.all(part);
   }
   return answers;
 }
 
-/** Imports a key once for a whole batch: one self-signing key signs many devices. */
-function importOnce(subtle: SubtleCrypto, imported: Map<string, Promise<CryptoKey>>, key: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
+/** Keys by their bytes, the one that was wanted last at the end: one self-signing key signs many devices, and one room key's signs every message. */
+const keysInUse = new Map<string, Promise<CryptoKey>>();
+const keepKeys = 512;
+
+function imported(subtle: SubtleCrypto, key: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
   const name = String.fromCharCode(...key);
-  let known = imported.get(name);
+  let known = keysInUse.get(name);
   if (known === undefined) {
     known = subtle.importKey("raw", key, "Ed25519", false, ["verify"]);
-    imported.set(name, known);
+    known.catch(() => keysInUse.delete(name));
+  }
+  keysInUse.delete(name);
+  keysInUse.set(name, known);
+  for (const oldest of keysInUse.keys()) {
+    if (keysInUse.size <= keepKeys) break;
+    keysInUse.delete(oldest);
   }
   return known;
 }
