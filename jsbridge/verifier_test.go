@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -105,5 +106,91 @@ func TestTheEndOfTheContextIsTheOnlyError(t *testing.T) {
 	}
 	if got, err := verifier.Verify(ctx, checks(t)[2:]); !errors.Is(err, context.Canceled) || got != nil {
 		t.Fatalf("nothing to ask: %v, %v", got, err)
+	}
+}
+
+// Given lists that come while the host is asked, when it answers, then they go there in one call, and each gets its own answers; a long list waits for
+// nobody, and whose context ends waits no more.
+func TestListsThatWaitGoTogether(t *testing.T) {
+	list := checks(t)
+	asked := make(chan int)
+	answer := make(chan struct{})
+	verifier := NewWebCrypto(hostFunc(func(_ context.Context, request []byte) ([]byte, error) {
+		items, err := frame.Decode(request)
+		if err != nil {
+			return nil, err
+		}
+		asked <- len(items) / 3
+		<-answer
+		answers := make([]byte, len(items)/3)
+		for i := range answers {
+			if string(items[3*i+2]) == "message" {
+				answers[i] = holds
+			}
+		}
+		return answers, nil
+	}))
+	type verdict struct {
+		held []bool
+		err  error
+	}
+	verify := func(ctx context.Context, list ...keys.Check) chan verdict {
+		done := make(chan verdict, 1)
+		go func() {
+			held, err := verifier.Verify(ctx, list)
+			done <- verdict{held, err}
+		}()
+		return done
+	}
+	wait := func(n int) {
+		t.Helper()
+		for waiting := -1; waiting != n; {
+			verifier.mu.Lock()
+			waiting = len(verifier.waiting)
+			verifier.mu.Unlock()
+			runtime.Gosched()
+		}
+	}
+	first := verify(t.Context(), list[0])
+	if n := <-asked; n != 1 {
+		t.Errorf("%d in the first call", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := verify(ctx, list[1])
+	wait(1)
+	bad := verify(t.Context(), list[1], list[0])
+	wait(2)
+	good := verify(t.Context(), list[2], list[0])
+	wait(3)
+	cancel()
+	if v := <-gone; !errors.Is(v.err, context.Canceled) {
+		t.Errorf("whose context ended: %v", v)
+	}
+	long := verify(t.Context(), slices.Repeat(list[:1], longList+1)...)
+	if n := <-asked; n != longList+1 {
+		t.Errorf("%d in the long list's call", n)
+	}
+	answer <- struct{}{}
+	answer <- struct{}{}
+	if n := <-asked; n != 4 {
+		t.Errorf("%d in the call of those who waited", n)
+	}
+	answer <- struct{}{}
+	for what, check := range map[string]struct {
+		got  chan verdict
+		want []bool
+	}{
+		"first": {first, []bool{true}}, "bad": {bad, []bool{false, true}}, "good": {good, []bool{false, true}}, "long": {long, slices.Repeat([]bool{true}, longList+1)},
+	} {
+		if v := <-check.got; v.err != nil || !slices.Equal(v.held, check.want) {
+			t.Errorf("%s: %v", what, v)
+		}
+	}
+	if again := verify(t.Context(), list[0]); true {
+		<-asked
+		answer <- struct{}{}
+		if v := <-again; v.err != nil || !v.held[0] {
+			t.Errorf("afterwards: %v", v)
+		}
 	}
 }
