@@ -32,6 +32,7 @@ type program struct {
 	closed     bool
 	unfinished bool          // there may be something that an earlier run did not get to the end of
 	waking     bool          // soon
+	flushing   bool          // soon
 	timer      chan struct{} // holds one wish that the retry lane look at the time again
 }
 
@@ -363,12 +364,24 @@ func (p *program) decryptRoomEvent(ctx context.Context, args [][]byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	// The message index is taken from this moment on in memory, and on disk as soon as a commit can be had. Nobody waits for that: should it
-	// fail, the next commit carries it.
-	p.unattended(func() { _ = p.machine.Flush(context.Background()) })
+	// The message index is taken from this moment on in memory, and on disk soon. Nobody waits for that: should it fail, the next commit carries it.
+	p.flushSoon()
 	return object(make([]byte, 0, len(event.ClearEvent)+1024), func(dst []byte) []byte {
 		return appendDecrypted(name(dst, "event"), event)
 	}), nil
+}
+
+// flushSoon writes what is unwritten, once for the messages of a moment: a commit for each would have the next one's reads wait.
+func (p *program) flushSoon() {
+	if p.flushing {
+		return
+	}
+	p.flushing = true
+	p.unattended(func() {
+		time.Sleep(20 * time.Millisecond)
+		p.flushing = false
+		_ = p.machine.Flush(context.Background())
+	})
 }
 
 // roomEventEncryptionInfo takes room, session, sender, event id, ciphertext.

@@ -12,7 +12,8 @@ import { inChrome, median, print } from "./bench.mjs";
 
 const rounds = Number(process.env.ROUNDS ?? 9);
 const batch = 50;
-const room = "!bench:example.org";
+/** A room that nobody shows, and one that ours has loaded, as a client does that shows it. */
+const [room, shown] = ["!room:example.org", "!shown:example.org"];
 const own = { userId: "@me:example.org", deviceId: "MINE" };
 await Olm.init();
 const senders = Array.from({ length: batch }, (_, i) => new LibolmDevice(`@user${i}:example.org`, "PHONE"));
@@ -49,6 +50,7 @@ async function open({ own, answer }) {
       sync: (toDeviceEvents, count) => sides.ours.machine.receiveSyncChanges({ toDeviceEvents, oneTimeKeyCounts: { signed_curve25519: count }, unusedFallbackKeys: ["signed_curve25519"] }),
       taken: ({ events }) => events.filter(({ type, receipt }) => type === "room_key" && receipt.accepted).length,
       decrypt: (event, room) => sides.ours.machine.decryptRoomEvent(event, room),
+      loadRoom: (room) => sides.ours.machine.loadRoom(room),
       close: () => sides.ours.machine.close(),
     },
     theirs: {
@@ -95,15 +97,20 @@ async function receive({ what, events, order, batch }) {
   }
 }
 
-/** Runs in the page: has each machine decrypt the same room events, all at once as a timeline that is opened, or one after the other. */
-async function decrypt({ what, events, order, room, together, reopen }) {
+/**
+ * Runs in the page: has each machine decrypt the same room events, all at once as a timeline that is opened, or one after the other; after it was opened
+ * again, or ours has loaded the room (which counts where it was opened again).
+ */
+async function decrypt({ what, events, order, room, together, reopen, load }) {
   for (const who of order) {
-    const { decrypt } = sides[who];
+    const { decrypt, loadRoom } = sides[who];
     if (reopen) {
       await sides[who].close();
       await sides[who].open();
     }
+    if (load && !reopen) await loadRoom?.(room);
     await bench.measure(what, who, async () => {
+      if (load && reopen) await loadRoom?.(room);
       if (together) await Promise.all(events.map((event) => decrypt(event, room)));
       else for (const event of events) await decrypt(event, room);
     });
@@ -145,14 +152,14 @@ await inChrome(async (page, where) => {
     const us = Object.entries(claimed).map(([who, keys]) => [who, { ...keys, person: knownAs(own.userId, own.deviceId, keys) }]);
     for (const [, { curve25519, oneTimeKeys }] of us) senders.forEach((sender, i) => sender.begin(curve25519, oneTimeKeys[i]));
     /** Gives both machines so many new room keys, from so many senders in turn; returns their sessions. */
-    const keys = async (what, count, from, normal) => {
+    const keys = async (what, count, from, normal, roomId = room) => {
       counts[what] = count;
       const sessions = Array.from({ length: count }, () => {
         const session = new Olm.OutboundGroupSession();
         session.create();
         return session;
       });
-      const contents = sessions.map((session) => ({ algorithm: "m.megolm.v1.aes-sha2", room_id: room, session_id: session.session_id(), session_key: session.session_key() }));
+      const contents = sessions.map((session) => ({ algorithm: "m.megolm.v1.aes-sha2", room_id: roomId, session_id: session.session_id(), session_key: session.session_key() }));
       const events = us.map(([who, to]) => [who, contents.map((content, i) => {
         const sender = senders[i % from];
         return sealed(sender, to, olmPayload(sender.person, to.person, "m.room_key", content), normal);
@@ -161,26 +168,30 @@ await inChrome(async (page, where) => {
       return sessions;
     };
     /** Has both machines decrypt messages of these sessions in turn. */
-    const messages = async (what, sessions, count, how) => {
+    const messages = async (what, sessions, count, how = {}) => {
+      const roomId = how.load ? shown : room;
       counts[what] = count;
-      const plaintext = JSON.stringify({ room_id: room, type: "m.room.message", content: { msgtype: "m.text", body: "a message of a usual length, as people write them" } });
+      const plaintext = JSON.stringify({ room_id: roomId, type: "m.room.message", content: { msgtype: "m.text", body: "a message of a usual length, as people write them" } });
       const events = Array.from({ length: count }, (_, i) => message(sessions[i % sessions.length], `${round} ${what} ${i}`, sessions[i % sessions.length].encrypt(plaintext)));
-      await page.evaluate(decrypt, { what, events, order, room, ...how });
+      await page.evaluate(decrypt, { what, events, order, room: roomId, ...how });
     };
     const all = [
       await keys("50 senders, the first message of a channel", batch, 50, false),
-      await keys("50 senders", batch, 50, true),
-      await keys("5 senders", batch, 5, true),
+      await keys("50 senders", batch, 50, true, shown),
+      await keys("5 senders", batch, 5, true, shown),
       await keys("1 sender, not answered yet", batch, 1, false),
       await keys("1 sender", batch, 1, true),
       await keys("a single key", 1, 1, true),
     ];
-    await messages("messages, the first of 50 sessions", all[4], batch, {});
-    await messages("messages, more of them", all[4], batch, {});
-    await messages("messages, more of one session", all[4].slice(0, 1), 100, {});
-    await messages("messages, the first of 50 sessions, all at once", all[3], batch, { together: true });
-    await messages("messages, more of them, all at once", all[3], batch, { together: true });
+    await messages("messages of 50 sessions", all[4], batch);
+    await messages("more of them", all[4], batch);
+    await messages("more of one session", all[4].slice(0, 1), 100);
+    await messages("messages of 50 sessions, all at once", all[3], batch, { together: true });
+    await messages("more of them, all at once", all[3], batch, { together: true });
+    await messages("messages of 50 sessions, room loaded", all[2], batch, { load: true });
+    await messages("messages of 50 sessions, room loaded, all at once", all[1], batch, { together: true, load: true });
     await messages("messages of 10 sessions, just opened, all at once", all[3].slice(0, 10), batch, { together: true, reopen: true });
+    await messages("the same, and the room is loaded", all[2].slice(0, 10), batch, { together: true, reopen: true, load: true });
     for (const session of all.flat()) session.free();
     for (const durability of ["strict", "relaxed"]) {
       const what = `a transaction of 51 rows, ${durability}`;

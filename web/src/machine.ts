@@ -812,7 +812,10 @@ export class OlmMachine {
 
   // Room events.
 
-  /** Loads what is stored of a room's keys, so that {@link getRoomEventEncryptionInfo} can answer for its events. Errors: `bad_room_id`. */
+  /**
+   * Loads what is stored of a room's keys, so that {@link getRoomEventEncryptionInfo} can answer for its events, and {@link decryptRoomEvent} need not read
+   * what is stored of each key first. Errors: `bad_room_id`.
+   */
   async loadRoom(roomId: string): Promise<void> {
     this.#open();
     await this.#engine.call("loadRoom", [roomId]);

@@ -74,4 +74,30 @@ describe("what a call costs", () => {
       assert.equal(got.total, 1050);
     });
   });
+
+  test("messages that are decrypted one after the other do not take a transaction each for their indexes, which are on disk soon", async () => {
+    const sessions = Array.from({ length: 30 }, () => new Outbound(room));
+    await withKit(chrome, async ({ inPage }) => {
+      const got = await inPage(async ({ own, answer, items, events, room }) => {
+        const machine = await kit.ks.OlmMachine.open({ ...own, store: { name: "together" } });
+        await machine.receiveKeysQueryResponse(answer);
+        await machine.receiveRoomKeys(items).stored;
+        const transaction = IDBDatabase.prototype.transaction;
+        let written = 0;
+        IDBDatabase.prototype.transaction = function (...args) {
+          if (args[1] === "readwrite") written++;
+          return transaction.apply(this, args);
+        };
+        const before = await kit.dump("together");
+        for (const event of events) await machine.decryptRoomEvent(event, room);
+        for (let tries = 0; tries < 200 && (await kit.dump("together")) === before; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+        const after = await kit.dump("together");
+        IDBDatabase.prototype.transaction = transaction;
+        await machine.close();
+        return { written, remembered: after !== before };
+      }, { own: me.own, answer: keysQueryAnswer([alice]), items: sessions.map((session) => session.item(alice, me)), events: sessions.map((session, i) => JSON.stringify(session.event(alice.userId, `$together${i}`, "hello"))), room });
+      assert.ok(got.remembered, "without any other call");
+      assert.ok(got.written <= 20, `${got.written} transactions`);
+    });
+  });
 });
