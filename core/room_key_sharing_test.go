@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"knownsender/core"
 	"knownsender/core/ids"
@@ -757,8 +756,7 @@ func TestSharingThroughTheFetcher(t *testing.T) {
 	server.keys = func() []byte {
 		if once { // the claim is answered, and then the server goes down
 			once = false
-			go server.isDown(true)
-			time.Sleep(20 * time.Millisecond)
+			server.isDown(true)
 		}
 		return keys()
 	}
