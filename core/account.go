@@ -73,7 +73,7 @@ type OlmAccount interface {
 	dispatchUpload()
 	uploadDue() int64
 	heard(ctx context.Context) error
-	recognize(ctx context.Context, asked bool) error
+	recognize(ctx context.Context) error
 	takeUp(ctx context.Context) error
 }
 

@@ -235,7 +235,7 @@ func (m *Machine) ImportCrossSigningKeys(ctx context.Context, from crosssigning.
 		return &next, nil
 	})
 	if err == nil {
-		err = a.recognize(ctx, false)
+		err = a.recognize(ctx)
 	}
 	if err != nil {
 		return CrossSigningStatus{}, err
@@ -243,19 +243,19 @@ func (m *Machine) ImportCrossSigningKeys(ctx context.Context, from crosssigning.
 	return a.crossSigningStatus(ctx)
 }
 
-// ExportCrossSigningKeys is the private cross-signing keys that are here, for secret storage; all empty when there are none. Errors: *AccountError
-// no_account, *CrossSigningError cross_signing_damaged, and those of the store.
+// ExportCrossSigningKeys is the private keys of our identity that are here, for secret storage; all empty when there are none. Those of an identity that
+// was replaced are not ours to give. Errors: *AccountError no_account, *CrossSigningError cross_signing_damaged, and those of the store.
 func (m *Machine) ExportCrossSigningKeys(ctx context.Context) (crosssigning.Export, error) {
 	m.turn.Lock()
 	defer m.leave()
 	if err := m.hasAccount(); err != nil {
 		return crosssigning.Export{}, err
 	}
-	held, _, _, err := m.crossSigning(ctx)
-	return held.Export(), err
+	ours, err := m.account.(*ownAccount).ourKeys(ctx)
+	return ours.Export(), err
 }
 
-// CrossSigningStatus says which private cross-signing keys are here. Errors as of ExportCrossSigningKeys.
+// CrossSigningStatus says which private keys of our identity are here. Errors as of ExportCrossSigningKeys.
 func (m *Machine) CrossSigningStatus(ctx context.Context) (CrossSigningStatus, error) {
 	m.turn.Lock()
 	defer m.leave()
@@ -266,9 +266,19 @@ func (m *Machine) CrossSigningStatus(ctx context.Context) (CrossSigningStatus, e
 }
 
 func (a *ownAccount) crossSigningStatus(ctx context.Context) (status CrossSigningStatus, err error) {
-	held, _, _, err := a.machine.crossSigning(ctx)
-	_, status.HasMaster = held.Public(trust.RoleMaster)
-	_, status.HasSelfSigning = held.Public(trust.RoleSelfSigning)
-	_, status.HasUserSigning = held.Public(trust.RoleUserSigning)
+	ours, err := a.ourKeys(ctx)
+	_, status.HasMaster = ours.Public(trust.RoleMaster)
+	_, status.HasSelfSigning = ours.Public(trust.RoleSelfSigning)
+	_, status.HasUserSigning = ours.Public(trust.RoleUserSigning)
 	return status, err
+}
+
+// ourKeys are those private keys that are our identity's, or are to be: not held against the server's yet.
+func (a *ownAccount) ourKeys(ctx context.Context) (*crosssigning.Keys, error) {
+	held, _, _, err := a.machine.crossSigning(ctx)
+	if held.Standing == record.KeysMade || held.Standing == record.KeysKept {
+		return held.Keys, err
+	}
+	identity, _ := a.machine.trust.Identity(a.UserID)
+	return current(held.Keys, identity), err
 }

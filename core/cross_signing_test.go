@@ -434,7 +434,7 @@ func TestSomeOfTheKeys(t *testing.T) {
 }
 
 // Given our identity, when private keys of another are imported, or none, or nonsense, then nothing is changed; and keys that were kept before our
-// identity was known, and turn out to be another's, go.
+// identity was known, and turn out to be another's, are no keys of ours.
 func TestKeysOfAnotherIdentityAreRefused(t *testing.T) {
 	d := withAccount(t)
 	s := newDirectory(t, d.me)
@@ -443,7 +443,7 @@ func TestKeysOfAnotherIdentityAreRefused(t *testing.T) {
 	d.stands("not held against anything", 3, trust.Unverified, trust.CrossSignatureAbsent)
 	d.pumps(s)
 	d.stands("another's", 0, trust.Unverified, trust.CrossSignatureAbsent)
-	if len(d.heard.reports) != 1 || d.heard.reports[0].Code != core.CodeCrossSigningKeysDropped {
+	if len(d.heard.reports) != 1 || d.heard.reports[0].Code != core.CodeIdentityReplaced {
 		t.Errorf("reported %+v", d.heard.reports)
 	}
 	ours := seeds(d.me.Identity)
@@ -474,9 +474,10 @@ func TestKeysOfAnotherIdentityAreRefused(t *testing.T) {
 	}
 }
 
-// Scenario 147: given our identity's private keys, when another device of ours resets the identity, then they are gone from here, with a word to the host;
-// the device no longer says that the old one signed it, and what the new one says of it is taken up when the server shows it.
-func TestKeysGoWhenTheIdentityChanges(t *testing.T) {
+// Scenario 147: given our identity's private keys, when the server shows another identity, then they sign nothing and are not given away, with a word to the
+// host, once; the device no longer says that the old one signed it, and what the new one says of it is taken up. Nothing was deleted: should the server show
+// ours again, all is as before.
+func TestKeysRestWhileTheIdentityIsAnother(t *testing.T) {
 	d := withAccount(t)
 	s := newDirectory(t, d.me)
 	phone := d.talksTo(s)
@@ -490,16 +491,17 @@ func TestKeysGoWhenTheIdentityChanges(t *testing.T) {
 	s.lists(d.me)
 	d.asks(s, me)
 	d.stands("one key rotated", 2, trust.Verified, trust.CrossSignatureOtherKey)
+	ours := *d.me.Identity
 	d.me.ResetIdentity()
 	s.lists(d.me)
-	// Not an answer to anything that was asked after all that is known: the keys are of no use any more, and stay until it is certain.
-	unasked := d.machine.QueryKeysForUsers([]ids.UserID{me})
-	d.answerJSON(must(s.Send(context.Background(), &unasked)))
-	d.stands("hearsay", 2, trust.Violation, trust.CrossSignatureOtherKey)
+	d.asks(s, me)
 	d.asks(s, me)
 	d.stands("reset", 0, trust.Violation, trust.CrossSignatureOtherKey)
-	if count := len(d.heard.reports); count != 2 || d.heard.reports[1].Code != core.CodeCrossSigningKeysDropped || d.heard.reports[1].Table != store.Meta {
+	if count := len(d.heard.reports); count != 1 || d.heard.reports[0].Code != core.CodeIdentityReplaced || d.heard.reports[0].Table != store.Meta {
 		t.Errorf("reported %+v", d.heard.reports)
+	}
+	if _, err := d.machine.VerifyIdentity(context.Background(), "@alice:example.org", keys.Ed25519{}); err == nil || codeOf(t, err) != crosssigning.CodeMissingKey {
+		t.Errorf("they sign: %v", err)
 	}
 	said := d.saysOfItself(phone)
 	if outcome := d.crossSigned(said); outcome != trust.CrossSignatureAbsent {
@@ -513,6 +515,10 @@ func TestKeysGoWhenTheIdentityChanges(t *testing.T) {
 	if d.crossSigned(d.saysOfItself(phone)) != trust.CrossSignatureValid {
 		t.Error("the device does not say that it is signed by the new identity")
 	}
+	*d.me.Identity = ours
+	s.lists(d.me)
+	d.asks(s, me)
+	d.stands("shown again", 2, trust.Verified, trust.CrossSignatureOtherKey)
 }
 
 // Given private keys that cannot be read, when anything wants them, then it says so, and what comes by itself goes on; they are set aside when others take

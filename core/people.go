@@ -248,7 +248,7 @@ func (m *Machine) applyAnswer(ctx context.Context, raw []byte, sequence trust.Se
 		judging = cmp.Or(judging, err)
 	}
 	if m.account != nil && slices.Contains(answer.Users(), m.trust.Own().UserID) {
-		if err := m.account.recognize(ctx, sequence != 0); err != nil {
+		if err := m.account.recognize(ctx); err != nil {
 			return nil, err // as above
 		}
 	}

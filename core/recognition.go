@@ -12,19 +12,19 @@ import (
 	"knownsender/core/trust"
 )
 
-// CodeCrossSigningKeysDropped is the code of a StoreReport: our identity was replaced elsewhere, and the private keys that are not ours any more deleted.
-const CodeCrossSigningKeysDropped = "cross_signing_keys_dropped"
+// CodeIdentityReplaced is the code of a StoreReport: the server shows another identity of ours than the one we have the private keys of. They sign nothing
+// while it does.
+const CodeIdentityReplaced = "cross_signing_identity_replaced"
 
 // Whenever our own identity is heard of, and when the machine was opened, our private keys are held against it:
 //
 //	1  a master key that we have the private half of is ours: the identity is trusted, once for the keys, so that the user can take it back
-//	2  private keys that are another identity's are deleted, if the server has had them and was asked after everything that we know has happened
+//	2  private keys that are another identity's sign nothing, and are not deleted: a server must not own a delete button, and may show ours again
 //	3  the self-signing key's signature over our device is kept, ours or the one that /keys/query shows, for it goes with every Olm message
 //	4  where we have the self-signing key and the server's list lacks that signature, it is sent there
 
-// recognize takes these steps. It does nothing that was done before. asked says that this is because of the answer to a request of ours. The error is the
-// store's.
-func (a *ownAccount) recognize(ctx context.Context, asked bool) error {
+// recognize takes these steps. It does nothing that was done before. The error is the store's.
+func (a *ownAccount) recognize(ctx context.Context) error {
 	m := a.machine
 	identity, known := m.trust.Identity(a.UserID)
 	if !known {
@@ -43,7 +43,7 @@ func (a *ownAccount) recognize(ctx context.Context, asked bool) error {
 		}
 	}
 	var signer crosssigning.Signer
-	dropped := false
+	replaced := false
 	compute := func() (*record.Account, []store.Op, error) {
 		identity, known := m.trust.Identity(a.UserID)
 		held, rev, _, err := m.crossSigning(ctx)
@@ -52,17 +52,17 @@ func (a *ownAccount) recognize(ctx context.Context, asked bool) error {
 		}
 		ours := current(held.Keys, identity)
 		next := *held
-		dropped = false
 		switch {
-		case ours.Count() == held.Count():
+		case ours.Count() > 0:
 			next.Standing = record.KeysOurs
-		case held.Standing != record.KeysMade && asked && !m.trust.DeviceListOutdated(a.UserID):
-			dropped, next.Keys = true, ours
+		case held.Standing != record.KeysMade && !m.trust.DeviceListOutdated(a.UserID): // else an answer to come shows more
+			next.Standing = record.KeysReplaced
 		}
 		var ops []store.Op
-		if held.Count() > 0 && (dropped || next.Standing != held.Standing) {
+		if held.Count() > 0 && next.Standing != held.Standing {
 			ops = []store.Op{crossSigningOp(&next, rev)}
 		}
+		replaced = len(ops) > 0 && next.Standing == record.KeysReplaced
 		signer, _ = ours.Signer(trust.RoleSelfSigning)
 		account, err := a.crossSigned(ctx, identity.SelfSigning, signer)
 		return account, ops, err
@@ -75,8 +75,8 @@ func (a *ownAccount) recognize(ctx context.Context, asked bool) error {
 	if err != nil {
 		return err
 	}
-	if dropped {
-		m.report(StoreReport{Code: CodeCrossSigningKeysDropped, Table: store.Meta, Message: "our cross-signing identity was replaced elsewhere; private keys that are not ours any more were deleted"})
+	if replaced {
+		m.report(StoreReport{Code: CodeIdentityReplaced, Table: store.Meta, Message: "our cross-signing identity was replaced elsewhere: our private keys are those of another, and sign nothing"})
 	}
 	device, listed := m.trust.Device(a.UserID, a.DeviceID)
 	switch {
@@ -98,7 +98,7 @@ func (a *ownAccount) takeUp(ctx context.Context) error {
 			return err
 		}
 	}
-	return a.recognize(ctx, false)
+	return a.recognize(ctx)
 }
 
 // damaged says that private keys are there and cannot be read, which was reported: in what comes by itself they count as none.

@@ -28,6 +28,8 @@ const (
 	KeysKept
 	// KeysOurs: they were found to be those of our identity, which is trusted because of it.
 	KeysOurs
+	// KeysReplaced: the server shows another identity. They are kept, in case it shows ours again.
+	KeysReplaced
 )
 
 // CrossSigning are stored private cross-signing keys.
@@ -67,7 +69,7 @@ func DecodeCrossSigning(row store.Row) (*CrossSigning, error) {
 			u.fail("the keys are damaged", err)
 		}
 	}
-	c.Standing = KeyStanding(u.uint(uint64(KeysOurs), "the standing"))
+	c.Standing = KeyStanding(u.uint(uint64(KeysReplaced), "the standing"))
 	c.Extra = u.extra(more)
 	if err := u.end(); err != nil {
 		return nil, err

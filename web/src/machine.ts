@@ -711,9 +711,9 @@ export class OlmMachine {
    * keys are stored. Called again without `reset` it gives the requests for the same keys. They are not among {@link outgoingRequests}, for the second
    * wants the user's password. Ask `/keys/query` for our own user first: an identity that the machine knows is replaced with `reset` only.
    *
-   * When the next `/keys/query` shows the identity it is trusted, and from then on our device's signature goes with every Olm message (MSC4147). Private
-   * keys that are no longer ours, because another device has reset the identity, are deleted; {@link registerStoreReportCallback} tells of it
-   * (`cross_signing_keys_dropped`).
+   * When the next `/keys/query` shows the identity it is trusted, and from then on our device's signature goes with every Olm message (MSC4147). While
+   * the server shows another identity, because another device has reset it, the private keys sign nothing and count as none here;
+   * {@link registerStoreReportCallback} tells of it (`cross_signing_identity_replaced`).
    *
    * Errors: `no_account`, `cross_signing_identity_exists` (import its keys, or reset it), `missing_signing_key` (only some of its keys are here),
    * `cross_signing_damaged`; of the answers, `bad_upload` and `signature_refused`.

@@ -453,7 +453,7 @@ export interface StoreReport {
   /**
    * - `record_quarantined`: a stored record could not be read; it was set aside, and everything else was loaded
    * - `room_key_conflict`: a received room key cannot be put together with the one that turned out to be stored, which stays
-   * - `cross_signing_keys_dropped`: our identity was replaced by another device; private keys that are not ours any more were deleted
+   * - `cross_signing_identity_replaced`: the server shows another identity of ours than the one whose private keys are here; they sign nothing
    * - `internal`: work in the background met a bug of ours; the program goes on
    * - `blocked`: an older tab holds the database; opening goes on when it lets go
    * - `blocking`: another tab upgrades or deletes the database; this machine has written what it had, and calls now fail with `closed` or

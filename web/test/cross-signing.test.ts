@@ -124,7 +124,7 @@ describe("our own identity", () => {
       assert.deepEqual(got.after, ["Verified", "Verified"]);
       assert.ok(got.same);
       assert.deepEqual(got.sees, [true, true]);
-      assert.deepEqual(got.gone, { keys: null, me: "VerificationViolation", reports: ["cross_signing_keys_dropped"] });
+      assert.deepEqual(got.gone, { keys: null, me: "VerificationViolation", reports: ["cross_signing_identity_replaced"] });
     });
   });
 
