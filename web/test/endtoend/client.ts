@@ -73,6 +73,8 @@ export interface SendingClient extends EndToEndClient {
   masterKey(): Promise<string>;
   /** Replaces its identity by a new one. */
   resetIdentity(): Promise<void>;
+  /** Takes the user's private cross-signing keys from secret storage, opened with its key, base64, and signs this device with them. */
+  takeIdentity(key: string): Promise<void>;
   /** Waits until a device of its own is known, and signs it. */
   signDevice(deviceId: string): Promise<void>;
   /** Room keys go to verified devices alone. */
@@ -101,6 +103,8 @@ export interface JudgingClient extends EndToEndClient {
 
 /** What is asked of a client of matrix-js-sdk with knownsender: it goes both ways, and uploads to a backup that another device has made. */
 export interface MutualClient extends JudgingClient, Omit<SendingClient, "backUp"> {
+  /** Makes secret storage, puts its private cross-signing keys there, and answers with the storage's key, base64. */
+  storeIdentity(): Promise<string>;
   /** Begins to use the server-side backup there is, and waits until all is there. */
   useBackup(): Promise<void>;
 }

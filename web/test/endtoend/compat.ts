@@ -6,7 +6,7 @@ import loglevel from "loglevel";
 import { initKnownSenderCrypto, type KnownSenderCrypto } from "../../src/compat/js-sdk/index.js";
 import { initAsync, type RoomKeyReceipt, type SenderDataType, type TrustRequirement } from "../../src/index.js";
 import { offer, pause, until, type Login, type MutualClient, type SeenIdentity, type Shown } from "./client.js";
-import { encryptedRoom, eventOf, joined, withPassword } from "./matrix.js";
+import { encryptedRoom, eventOf, fromBase64, joined, StorageKey, toBase64, withPassword } from "./matrix.js";
 
 const colours = { [EventShieldColour.NONE]: "None", [EventShieldColour.GREY]: "Grey", [EventShieldColour.RED]: "Red" } as const;
 
@@ -16,6 +16,7 @@ class CompatClient implements MutualClient {
   #client: MatrixClient | undefined;
   #crypto: KnownSenderCrypto | undefined;
   #password = "";
+  readonly #storageKey = new StorageKey();
   readonly #receipts = new Map<string, RoomKeyReceipt>();
   #held: Promise<void> | undefined;
   #letGo: () => void = () => undefined;
@@ -34,7 +35,7 @@ class CompatClient implements MutualClient {
     this.#password = password;
     await initAsync({ wasmURL: "/dist/knownsender-olm.wasm" });
     const client = createClient({
-      baseUrl, userId, deviceId, accessToken,
+      baseUrl, userId, deviceId, accessToken, cryptoCallbacks: this.#storageKey.callbacks,
       fetchFn: async (resource, options) => {
         if (String(resource).endsWith("/keys/query")) await this.#held;
         return fetch(resource, options);
@@ -81,6 +82,21 @@ class CompatClient implements MutualClient {
 
   async resetIdentity(): Promise<void> {
     await this.#own.bootstrapCrossSigning({ setupNewCrossSigning: true, authUploadDeviceSigningKeys: withPassword(this.#matrix, this.#password) });
+  }
+
+  async takeIdentity(key: string): Promise<void> {
+    this.#storageKey.set(fromBase64(key));
+    await this.askFor(this.#matrix.getSafeUserId());
+    await this.#own.importCrossSigningKeysFromSecretStorage();
+  }
+
+  async storeIdentity(): Promise<string> {
+    const key = crypto.getRandomValues(new Uint8Array(32));
+    this.#storageKey.set(key);
+    const { keyId } = await this.#matrix.secretStorage.addKey("m.secret_storage.v1.aes-hmac-sha2", { key });
+    await this.#matrix.secretStorage.setDefaultKeyId(keyId);
+    await this.#own.exportCrossSigningKeysToSecretStorage();
+    return toBase64(key);
   }
 
   async masterKey(): Promise<string> {

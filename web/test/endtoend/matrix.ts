@@ -1,6 +1,6 @@
 // What both clients of matrix-js-sdk do in the same way.
 
-import { EventType, KnownMembership, Preset, type MatrixClient, type MatrixEvent, type UIAuthCallback } from "matrix-js-sdk";
+import { EventType, KnownMembership, Preset, type MatrixClient, type MatrixEvent, type SecretStorage, type UIAuthCallback } from "matrix-js-sdk";
 import { until } from "./client.js";
 
 export async function encryptedRoom(client: MatrixClient, invited: readonly string[]): Promise<string> {
@@ -39,3 +39,20 @@ export function withPassword(client: MatrixClient, password: string): UIAuthCall
     }
   };
 }
+
+/** The key of secret storage, as the SDK asks for it. */
+export class StorageKey {
+  #key: Uint8Array<ArrayBuffer> | undefined;
+
+  readonly callbacks = {
+    getSecretStorageKey: ({ keys }: { keys: Record<string, SecretStorage.SecretStorageKeyDescription> }): Promise<[string, Uint8Array<ArrayBuffer>] | null> => Promise.resolve(this.#key === undefined ? null : [Object.keys(keys)[0] ?? "", this.#key]),
+    cacheSecretStorageKey: (_id: string, _info: object, key: Uint8Array<ArrayBuffer>): void => this.set(key),
+  };
+
+  set(key: Uint8Array<ArrayBuffer>): void {
+    this.#key = key;
+  }
+}
+
+export const toBase64 = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes));
+export const fromBase64 = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));

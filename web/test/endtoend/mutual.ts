@@ -105,6 +105,24 @@ export const mutualActs: readonly Act[] = [
     },
   },
   {
+    title: "both ways: Bob's identity goes through secret storage",
+    async run(world, line) {
+      const { alice, bob, room } = await meeting(world);
+      await bob.client.crossSign();
+      const key = await bob.client.storeIdentity();
+      const { userId, password } = bob.login;
+      const others = { "with the SDK's own crypto": await world.sdk(await world.dendrite.login(userId, password, "BOB2")), "with knownsender": await world.mutual(await world.dendrite.login(userId, password, "BOB3")) };
+      for (const [what, { client }] of Object.entries(others)) {
+        await line(`a device ${what} takes it from there`, async () => {
+          await client.takeIdentity(key);
+          assert.equal(await client.masterKey(), await bob.client.masterKey());
+          const event = await client.send(room, what);
+          return shows(alice.client, room, event, what, "None", null);
+        });
+      }
+    },
+  },
+  {
     title: "both ways: Bob keeps a key from Alice",
     async run(world, line) {
       const { alice, bob, room } = await meeting(world);

@@ -6,7 +6,7 @@ import { AllDevicesIsolationMode, CryptoEvent, EventShieldColour, EventShieldRea
 import loglevel from "loglevel";
 import { OtherUserIdentity, UserId, type OlmMachine } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { offer, pause, until, type Login, type SeenIdentity, type SendingClient, type Shown } from "./client.js";
-import { encryptedRoom, eventOf, joined, withPassword } from "./matrix.js";
+import { encryptedRoom, eventOf, fromBase64, joined, StorageKey, toBase64, withPassword } from "./matrix.js";
 
 /** What lies below CryptoApi. */
 interface Below {
@@ -19,6 +19,7 @@ loglevel.getLogger("matrix").setLevel("warn", false);
 class SdkClient implements SendingClient {
   #client: MatrixClient | undefined;
   #password = "";
+  readonly #storageKey = new StorageKey();
 
   get #matrix(): MatrixClient {
     if (this.#client === undefined) throw new Error("The client is not open.");
@@ -37,14 +38,7 @@ class SdkClient implements SendingClient {
 
   async open({ baseUrl, userId, deviceId, accessToken, password }: Login): Promise<void> {
     this.#password = password;
-    let secret: [string, Uint8Array<ArrayBuffer>] | undefined;
-    const client = createClient({
-      baseUrl, userId, deviceId, accessToken,
-      cryptoCallbacks: {
-        getSecretStorageKey: () => Promise.resolve(secret ?? null),
-        cacheSecretStorageKey: (id, _, key) => void (secret = [id, key]),
-      },
-    });
+    const client = createClient({ baseUrl, userId, deviceId, accessToken, cryptoCallbacks: this.#storageKey.callbacks });
     this.#client = client;
     await client.initRustCrypto({ useIndexedDB: false });
     this.#crypto.setDeviceIsolationMode(new AllDevicesIsolationMode(false));
@@ -67,6 +61,12 @@ class SdkClient implements SendingClient {
 
   async crossSign(): Promise<void> {
     await this.#crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: withPassword(this.#matrix, this.#password) });
+    await this.#ownDeviceSigned();
+  }
+
+  async takeIdentity(key: string): Promise<void> {
+    this.#storageKey.set(fromBase64(key));
+    await this.#crypto.bootstrapCrossSigning({});
     await this.#ownDeviceSigned();
   }
 
@@ -185,12 +185,12 @@ class SdkClient implements SendingClient {
     await done;
     const key = await this.#crypto.getSessionBackupPrivateKey();
     if (key === null) throw new Error("The backup has no private key.");
-    return btoa(String.fromCharCode(...key));
+    return toBase64(key);
   }
 
   async restoreBackup(key: string): Promise<number> {
     const info = await this.#crypto.getKeyBackupInfo();
-    await this.#crypto.storeSessionBackupPrivateKey(Uint8Array.from(atob(key), (char) => char.charCodeAt(0)), info?.version ?? "");
+    await this.#crypto.storeSessionBackupPrivateKey(fromBase64(key), info?.version ?? "");
     return (await this.#crypto.restoreKeyBackup()).imported;
   }
 }

@@ -23,7 +23,8 @@ const withCrypto = new WeakSet<MatrixClient>();
 
 /**
  * Makes knownsender the crypto of a client: opens a machine for its device, and hooks it in. To be called once, in place of `initRustCrypto` and
- * before `startClient`; `initAsync` must have been given the engine with Olm in it. `client.getCrypto()` stays undefined.
+ * before `startClient`; `initAsync` must have been given the engine with Olm in it. `client.getCrypto()` stays undefined. Sliding sync is not heard,
+ * and whether a room is encrypted is what its state says.
  *
  * Errors: `not_logged_in` (the client has no user id, device id or access token), `client_running`, `crypto_in_use` (it has a crypto already),
  * `unsupported_sdk`, and those of {@link OlmMachine.open}.
@@ -32,15 +33,24 @@ export async function initKnownSenderCrypto(client: MatrixClient, options: Known
   await checkSdk(client);
   const [userId, deviceId] = [client.getUserId(), client.getDeviceId()];
   if (userId === null || deviceId === null || client.getAccessToken() === null) throw new KnownSenderError("not_logged_in", "A device's keys need a device: create the client with userId, deviceId and accessToken.");
-  if (client.clientRunning) throw new KnownSenderError("client_running", "The client is running: what it has synced so far is not known. Call initKnownSenderCrypto before startClient.");
   if (client.getCrypto() !== undefined || withCrypto.has(client)) throw new KnownSenderError("crypto_in_use", "The client has a crypto already.");
+  checkAtRest(client);
   withCrypto.add(client);
+  let machine: OlmMachine | undefined;
   try {
-    return new KnownSenderCrypto(client, await OlmMachine.open({ ...options, userId, deviceId, http: { fetch: authedFetch(client) } }), () => withCrypto.delete(client));
+    machine = await OlmMachine.open({ ...options, userId, deviceId, http: { fetch: authedFetch(client) } });
+    checkAtRest(client); // it was not waited for
+    return new KnownSenderCrypto(client, machine, () => withCrypto.delete(client));
   } catch (thrown) {
     withCrypto.delete(client);
+    await machine?.close();
     throw thrown;
   }
+}
+
+/** What a client synced before its crypto was there would be lost. */
+function checkAtRest(client: MatrixClient): void {
+  if (client.clientRunning) throw new KnownSenderError("client_running", "The client is running, so that keys may have come already. Call initKnownSenderCrypto, and wait for it, before startClient.");
 }
 
 /** The crypto of a client, made by {@link initKnownSenderCrypto}. Room keys, people and policies are the {@link machine}'s. */
