@@ -57,13 +57,7 @@ func (m *Machine) HearPeers(ctx context.Context, news PeerNews) error {
 	if err := m.rereadCopies(ctx, news.Copies); err != nil {
 		return err
 	}
-	if news.Fresh > 0 {
-		fresh := make([]RoomKeyInfo, min(news.Fresh, len(news.Copies)))
-		for i := range fresh {
-			fresh[i] = RoomKeyInfo{news.Copies[i].RoomID, news.Copies[i].SessionID, news.Copies[i].SenderKey}
-		}
-		m.untold = append(m.untold, func(l Listener) { l.RoomKeysUpdated(fresh) })
-	}
+	m.tellRoomKeys(news.Copies[:min(news.Fresh, len(news.Copies))])
 	if !m.lanes.follows {
 		for _, user := range news.Users {
 			if m.toBeAsked(user) {

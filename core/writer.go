@@ -228,19 +228,13 @@ func opensMore(after, before *megolm.InboundSession) bool {
 // announce tells of copies that are new or open more than what lay in the store, and of those of whose sender more is known.
 func (m *Machine) announce(w *writing) {
 	m.tellSeen()
-	var fresh []RoomKeyInfo
 	var updates []SenderDataUpdate
 	var news PeerNews
 	others := slices.Clip(w.discarded)
 	for _, c := range w.written {
-		arrived := c.before == nil || opensMore(c.after.Session, c.before.Session)
-		if arrived {
-			fresh = append(fresh, RoomKeyInfo{c.after.RoomID, c.after.SessionID, c.after.SenderKey})
-		}
-		switch {
-		case m.company && arrived:
+		if c.before == nil || opensMore(c.after.Session, c.before.Session) {
 			news.Copies = append(news.Copies, c.after.CopyKey)
-		case m.company:
+		} else {
 			others = append(others, c.after.CopyKey)
 		}
 		if c.before != nil && !c.seen && (c.before.Current != c.after.Current || c.before.Suspended != c.after.Suspended) {
@@ -249,14 +243,24 @@ func (m *Machine) announce(w *writing) {
 			})
 		}
 	}
-	if len(fresh) > 0 {
-		m.untold = append(m.untold, func(l Listener) { l.RoomKeysUpdated(fresh) })
-	}
+	m.tellRoomKeys(news.Copies)
 	if len(updates) > 0 {
 		m.untold = append(m.untold, func(l Listener) { l.SenderDataUpdated(updates) })
 	}
 	news.Fresh, news.Copies = len(news.Copies), append(news.Copies, others...)
 	m.tellPeers(news)
+}
+
+// tellRoomKeys tells of copies that are new or open more than before.
+func (m *Machine) tellRoomKeys(copies []sender.CopyKey) {
+	if len(copies) == 0 {
+		return
+	}
+	fresh := make([]RoomKeyInfo, len(copies))
+	for i := range copies {
+		fresh[i] = RoomKeyInfo{copies[i].RoomID, copies[i].SessionID, copies[i].SenderKey}
+	}
+	m.untold = append(m.untold, func(l Listener) { l.RoomKeysUpdated(fresh) })
 }
 
 // reconcile reads the rows that were not as expected and joins the shelf with them.
