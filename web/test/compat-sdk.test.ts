@@ -188,12 +188,19 @@ describe("a matrix-js-sdk client with knownsender", () => {
         }
         await me.crypto.setTrustRequirement("Untrusted");
         await me.crypto.setTrustRequirement("Untrusted");
+        const counted = [fired, redrawn.length, redrawn[0]];
+        const modes: unknown[] = [];
+        for (const mode of [new sdkkit.OnlySignedDevicesIsolationMode(), new sdkkit.AllDevicesIsolationMode(true), new sdkkit.AllDevicesIsolationMode(false)]) {
+          await me.crypto.setDeviceIsolationMode(mode);
+          modes.push([me.crypto.machine.trustRequirement, me.crypto.sharingStrategy, event.isDecryptionFailure()]);
+        }
         await sdkkit.end(me);
-        return { changes, fired, redrawn };
+        return { changes, counted, modes };
       }, { room, answer: { ...toDevice(alice.shares(session)), ...home([session.event("@alice:test", "$first", "hello")]) } });
       const withheld = [{ body: null, failure: "UNSIGNED_SENDER_DEVICE", shield: null }, "unsigned_device", false];
       assert.deepEqual(got.changes, [withheld, [{ body: "hello", failure: null, shield: "RED UNSIGNED_DEVICE" }, null, true], withheld]);
-      assert.deepEqual([got.fired, got.redrawn], [3, ["$first"]]);
+      assert.deepEqual(got.counted, [3, 1, "$first"]);
+      assert.deepEqual(got.modes, [["CrossSignedOrLegacy", "IdentityBasedStrategy", true], ["Untrusted", "ErrorOnVerifiedUserProblem", false], ["Untrusted", "AllDevices", false]]);
     });
   });
 

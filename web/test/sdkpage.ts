@@ -2,7 +2,7 @@
 
 import loglevel from "loglevel";
 import * as sdk from "matrix-js-sdk";
-import { EventShieldColour, EventShieldReason } from "matrix-js-sdk/lib/crypto-api/index.js";
+import { AllDevicesIsolationMode, EventShieldColour, EventShieldReason, OnlySignedDevicesIsolationMode } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { initKnownSenderCrypto, type KnownSenderCrypto, type KnownSenderCryptoOptions } from "../src/compat/js-sdk/index.js";
 import * as ks from "../src/index.js";
 import { pause, until } from "./homeserver.js";
@@ -63,6 +63,6 @@ async function end({ client, crypto }: SdkSeat): Promise<void> {
 
 loglevel.getLogger("matrix").setLevel("error", false);
 
-const made = { sdk, ks, initKnownSenderCrypto, SyncingHomeserver, createClient, open, event, seen, end, until, pause, me, own: undefined as SdkSeat | undefined };
+const made = { sdk, AllDevicesIsolationMode, OnlySignedDevicesIsolationMode, ks, initKnownSenderCrypto, SyncingHomeserver, createClient, open, event, seen, end, until, pause, me, own: undefined as SdkSeat | undefined };
 export type SdkKit = typeof made;
 globalThis.sdkkit = made;

@@ -1,7 +1,7 @@
 // The crypto of a matrix-js-sdk client: a machine, and what ties the two together.
 
 import { ClientEvent, type MatrixClient, type MatrixEvent, type Room } from "matrix-js-sdk";
-import type { EventEncryptionInfo } from "matrix-js-sdk/lib/crypto-api/index.js";
+import { DeviceIsolationModeKind, type DeviceIsolationMode, type EventEncryptionInfo } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { DecryptionError } from "../../decryption.js";
 import { KnownSenderError } from "../../errors.js";
 import { isObject, member } from "../../json.js";
@@ -152,6 +152,16 @@ export class KnownSenderCrypto {
   async setTrustRequirement(requirement: TrustRequirement): Promise<void> {
     this.machine.setTrustRequirement(requirement);
     this.#shields(await this.#events.judge());
+  }
+
+  /**
+   * Policy and sharing strategy together, as matrix-js-sdk's `CryptoApi.setDeviceIsolationMode` has them: devices that are not signed are shown with shields
+   * and get room keys (`AllDevicesIsolationMode`), or are left out (`OnlySignedDevicesIsolationMode`: `CrossSignedOrLegacy`, `IdentityBasedStrategy`).
+   */
+  setDeviceIsolationMode(mode: DeviceIsolationMode): Promise<void> {
+    const all = mode.kind === DeviceIsolationModeKind.AllDevicesIsolationMode;
+    this.sharingStrategy = !all ? "IdentityBasedStrategy" : mode.errorOnVerifiedUserProblems ? "ErrorOnVerifiedUserProblem" : "AllDevices";
+    return this.setTrustRequirement(all ? "Untrusted" : "CrossSignedOrLegacy");
   }
 
   /**

@@ -17,6 +17,7 @@ export class RoomEvents {
   readonly #machine: OlmMachine;
   /** By room and session, as long as the SDK holds them. */
   readonly #events = new Map<string, Set<WeakRef<MatrixEvent>>>();
+  readonly #gone = new FinalizationRegistry<string>((at) => void this.#at(at));
   readonly #failures = new WeakMap<MatrixEvent, DecryptionError>();
   /** For the SDK's attemptDecryption. */
   readonly backend: CryptoBackend = backend((event) => this.#decrypt(event));
@@ -58,6 +59,7 @@ export class RoomEvents {
     if (this.#at(at).includes(event)) return;
     const events = this.#events.get(at) ?? new Set();
     this.#events.set(at, events.add(new WeakRef(event)));
+    this.#gone.register(event, at);
   }
 
   /** Looks at the events of sessions again, of all without any. Resolves with those that were shown before and are, whose shields may differ. */
@@ -105,7 +107,7 @@ export class RoomEvents {
     }
   }
 
-  /** Those that are still there. */
+  /** Those that are still there; the others are forgotten. */
   #at(at: string): MatrixEvent[] {
     const events = this.#events.get(at) ?? new Set();
     const alive: MatrixEvent[] = [];
