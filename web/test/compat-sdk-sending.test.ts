@@ -101,13 +101,17 @@ describe("a matrix-js-sdk client with knownsender sends", () => {
       await inRoom(page, alice, { rooms: { join: { ...(home([])["rooms"] as { join: object }).join, "!plain:test": { state: { events: [...members("@me:test")] }, timeline: { events: [] } } } } } as ReturnType<typeof home>);
       const got = await page.inPage(async (room) => {
         const me = sdkkit.me();
-        const { EventType, RelationType, MsgType } = sdkkit.sdk;
+        const { EventType, RelationType, MsgType, Room } = sdkkit.sdk;
+        await me.crypto.prepareToEncrypt(me.client.getRoom(room) ?? new Room(room, me.client, "")); // the user begins to type
+        const prepared = me.server.asked.length;
         await me.client.sendEvent(room, EventType.RoomMessage, { msgtype: MsgType.Text, body: "* new", "m.new_content": { msgtype: MsgType.Text, body: "new" }, "m.relates_to": { rel_type: RelationType.Replace, event_id: "$old" } });
         await me.client.sendEvent(room, EventType.Reaction, { "m.relates_to": { rel_type: RelationType.Annotation, event_id: "$old", key: "+1" } });
         await me.client.sendTextMessage("!plain:test", "plain");
         await sdkkit.end(me);
-        return { asked: me.server.asked, curve25519: me.crypto.machine.identityKeys.curve25519 };
+        return { asked: me.server.asked, prepared, curve25519: me.crypto.machine.identityKeys.curve25519 };
       }, room);
+      const shares = got.asked.map(({ path }, at) => (path.includes("/sendToDevice/m.room.encrypted/") ? at : -1)).filter((at) => at >= 0);
+      assert.ok(shares.length === 1 && (shares[0] ?? 0) < got.prepared, "the key is shared once, ahead");
       const sent = got.asked.filter(({ path }) => path.includes("/send/"));
       assert.deepEqual(sent.map(({ path }) => path.split("/")[7]), ["m.room.encrypted", "m.reaction", "m.room.message"]);
       assert.deepEqual(sent[0]?.body["m.relates_to"], { rel_type: "m.replace", event_id: "$old" });

@@ -11,11 +11,14 @@ export function inBackground(work: Promise<unknown>): void {
 
 /** Tells listeners; one's failure is not another's. */
 export function tell<T>(listeners: Iterable<(what: T) => void>, what: T): void {
-  for (const listener of [...listeners]) {
-    try {
-      listener(what);
-    } catch (thrown) {
-      console.error(thrown);
-    }
+  for (const listener of [...listeners]) safely(() => listener(what));
+}
+
+/** Does what runs the application's code. */
+export function safely(action: () => unknown): void {
+  try {
+    action();
+  } catch (thrown) {
+    console.error(thrown);
   }
 }

@@ -7,7 +7,7 @@ import { KnownSenderError } from "../../errors.js";
 import { isObject, member } from "../../json.js";
 import { OlmMachine, type OpenOptions, type Unregister } from "../../machine.js";
 import type { CollectStrategy, JsonValue, SyncReception, ToDeviceEvent, TrustRequirement } from "../../types.js";
-import { inBackground, tell } from "./background.js";
+import { inBackground, safely, tell } from "./background.js";
 import { RoomEvents } from "./events.js";
 import { bootstrapCrossSigning, exportToSecretStorage, importFromSecretStorage, type BootstrapCrossSigningOpts } from "./identity.js";
 import { followMembers } from "./members.js";
@@ -211,7 +211,7 @@ export class KnownSenderCrypto {
     const [type, sender, inside] = [member(payload, "type"), member(payload, "sender"), member(payload, "content")];
     if (typeof type !== "string" || typeof sender !== "string" || !isObject(inside)) return;
     const encryptionInfo = { sender, senderCurve25519KeyBase64: senderKey, senderVerified: senderData.type === "SenderVerified", ...(senderData.deviceId === undefined ? {} : { senderDevice: senderData.deviceId }) };
-    tell([() => void this.#client.emit(ClientEvent.ReceivedToDeviceMessage, { message: { type, sender, content: inside }, encryptionInfo })], undefined);
+    safely(() => this.#client.emit(ClientEvent.ReceivedToDeviceMessage, { message: { type, sender, content: inside }, encryptionInfo }));
   }
 
   #judge(sessions: Iterable<{ readonly roomId: string; readonly sessionId: string }>): void {

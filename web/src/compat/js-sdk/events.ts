@@ -103,6 +103,7 @@ export class RoomEvents {
       };
     } catch (thrown) {
       if (thrown instanceof DecryptionError) this.#failures.set(event, thrown);
+      else this.#failures.delete(event);
       throw sdkFailure(event, thrown);
     }
   }

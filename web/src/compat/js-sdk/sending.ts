@@ -10,9 +10,9 @@ export class RoomSending {
   readonly #machine: OlmMachine;
   /** By room, the encryption that was sent last: what comes next waits for it. */
   readonly #last = new Map<string, Promise<void>>();
-  sharingStrategy: CollectStrategy = "AllDevices";
-
   readonly #encrypted: (event: MatrixEvent) => void;
+  /** Which devices get room keys. */
+  sharingStrategy: CollectStrategy = "AllDevices";
 
   /** `encrypted` is told of every event that goes out. */
   constructor(machine: OlmMachine, encrypted: (event: MatrixEvent) => void) {
@@ -24,7 +24,7 @@ export class RoomSending {
   readonly encrypting = (send: Sending): Sending => async (room, event, ...rest) => {
     // The SDK sends delayed events (MSC4140) in the clear whatever the room.
     const clear = rest[0] !== undefined && isSendDelayedEventRequestOpts(rest[0]);
-    if (room !== null && !clear && mustEncrypt(room, event) && !(await this.#encryptEcho(room, event))) return {} as ISendEventResponse; // as the SDK answers for one that was cancelled
+    if (room !== null && !clear && mustEncrypt(room, event) && !(await this.#encryptEcho(room, event))) return {} as ISendEventResponse; // as of the SDK
     return send(room, event, ...rest);
   };
 
