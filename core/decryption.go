@@ -100,17 +100,8 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 		return nil, err
 	}
 	if !answers[0] {
-		return nil, unableToDecrypt(&megolm.DecryptionError{Code: megolm.CodeBadMessageSignature})
+		return nil, errBadSignature()
 	}
-	inside, err := signedjson.ParseLimit(open.plaintext, maxRoomEvent)
-	if err != nil {
-		return nil, &DecryptionError{Code: CodeBadPlaintext, cause: err}
-	}
-	named, err := inside.String("room_id")
-	if err != nil {
-		return nil, &DecryptionError{Code: CodeBadPlaintext, Member: "room_id", cause: err}
-	}
-
 	if err := m.loadReplays(ctx, in, blockOf(open.index)); err != nil {
 		return nil, err
 	}
@@ -120,7 +111,23 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 			return nil, err
 		}
 	}
-	// From here on nothing waits: the verdict is about what is known now.
+	return m.conclude(event, in, open)
+}
+
+func errBadSignature() error {
+	return unableToDecrypt(&megolm.DecryptionError{Code: megolm.CodeBadMessageSignature})
+}
+
+// conclude judges an event whose signature held. Nothing in it waits: the verdict is about what is known now.
+func (m *Machine) conclude(event *roomEvent, in *session, open opened) (*DecryptedEvent, error) {
+	inside, err := signedjson.ParseLimit(open.plaintext, maxRoomEvent)
+	if err != nil {
+		return nil, &DecryptionError{Code: CodeBadPlaintext, cause: err}
+	}
+	named, err := inside.String("room_id")
+	if err != nil {
+		return nil, &DecryptionError{Code: CodeBadPlaintext, Member: "room_id", cause: err}
+	}
 	question := m.question(event, in)
 	question.Copies, question.Others = in.now(open.copies), in.now(open.others)
 	question.Distrusted = m.distrusted(question.Copies)

@@ -10,6 +10,7 @@ import (
 	"knownsender/core"
 	"knownsender/core/policy"
 	"knownsender/core/sender"
+	"knownsender/core/store"
 	"knownsender/core/testkit"
 )
 
@@ -458,7 +459,7 @@ func TestBrokenMessages(t *testing.T) {
 	w.machine.SetTrustRequirement(policy.Untrusted)
 	refused := func(what string, bytes []byte) {
 		t.Helper()
-		_, err := w.machine.DecryptRoomEvent(context.Background(), changed(t, raw, content("ciphertext", testkit.Base64(bytes))), room)
+		_, err := bothWays(t, w.machine, changed(t, raw, content("ciphertext", testkit.Base64(bytes))))
 		if err == nil {
 			t.Errorf("%s was shown", what)
 			return
@@ -663,4 +664,60 @@ func TestEventJSON(t *testing.T) {
 	if after := dump(t, w.rows); strings.Count(after, "\n") != strings.Count(before, "\n")+1 { // the message index that was taken
 		t.Error("a refused event has left something in the store")
 	}
+}
+
+// Given a room, when a message of it is decrypted from memory alone, then it comes to what it does otherwise; and it is left to the other way where
+// anything has to be read: a session that was not read yet or was let go of meanwhile, replays of a block that was not, what comes nested, what is broken.
+func TestDecryptionFromMemory(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.alice()
+	w.answer(alice)
+	session, other := w.kit.Outbound(), w.kit.Outbound()
+	w.kept(w.event(phone, room, session))
+	w.kept(w.event(phone, room, other))
+	hello := phone.Message(string(room), session, "hello")
+	session.SkipTo(1 << 12)
+	later := phone.Message(string(room), session, "in another block")
+	w.restart()
+	begun := func(what string, raw []byte, want bool) *core.Decryption {
+		t.Helper()
+		d := w.machine.BeginDecryption(raw, room)
+		if (d != nil) != want {
+			t.Errorf("%s: %v", what, d)
+		}
+		return d
+	}
+	begun("nothing is in memory", hello, false)
+	w.wantCodes(hello, shownUnsure)
+	w.machine.SetTrustRequirement(policy.Untrusted)
+	begun("no JSON", []byte("{"), false)
+	begun("no message", changed(t, hello, content("ciphertext", "AAAA")), false)
+	begun("nested events", changed(t, hello, testkit.Set("unsigned", map[string]any{"m.relations": map[string]any{"m.replace": jsonOf(t, hello)}})), false)
+	begun("the replays of its block were not read", later, false)
+	if _, err := w.machine.FinishDecryption(begun("it is in memory", hello, true), false); err == nil || codeOf(t, err) != "unable_to_decrypt" {
+		t.Errorf("a signature that does not hold: %v", err)
+	}
+	replay := changed(t, hello, testkit.Set("event_id", "$replay"))
+	if _, err := w.machine.FinishDecryption(begun("a replay", replay, true), true); err == nil || codeOf(t, err) != "replayed" {
+		t.Errorf("T24: %v", err)
+	}
+	kept := begun("it is in memory", hello, true)
+	w.wantCodes(phone.Message(string(room), other, "used later"), shownUnsure)
+	core.KeepSessions(w.machine, 1)
+	w.kept(w.event(phone, "!elsewhere:example.org", w.kit.Outbound()))
+	if event, err := w.machine.FinishDecryption(kept, true); event != nil || err != nil {
+		t.Errorf("it was let go of meanwhile: %v, %v", event, err)
+	}
+	if err := w.machine.LoadRoom(context.Background(), room); err != nil {
+		t.Fatal(err)
+	}
+	kept = begun("the room is loaded", later, true)
+	begun("a session that is nowhere", phone.Message(string(room), w.kit.Outbound(), "x"), false)
+	if err := w.machine.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.machine.FinishDecryption(kept, true); err == nil || codeOf(t, err) != store.CodeClosed {
+		t.Errorf("closed: %v", err)
+	}
+	begun("closed", later, false)
 }

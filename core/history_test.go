@@ -365,7 +365,7 @@ func (h *history) ask(n, index, variant int) {
 		holder, held := h.taken[place]
 		want, mismatched := h.oracle(n, uint32(index), from, held && holder != id, r)
 		w.machine.SetTrustRequirement(r)
-		event, err := w.machine.DecryptRoomEvent(context.Background(), raw, room)
+		event, err := bothWays(h.t, w.machine, raw)
 		got := err == nil
 		if got != want {
 			h.fail("I15: event %d of session %d as %s, by %s under %v: shown %v (%v), the oracle says %v", index, n, id, from, r, got, err, want)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"sync/atomic"
 	"testing"
@@ -221,13 +223,34 @@ func (w *world) verifyMe() {
 func (w *world) decrypt(raw []byte, under policy.TrustRequirement) (*core.DecryptedEvent, error) {
 	w.t.Helper()
 	w.machine.SetTrustRequirement(under)
-	event, err := w.machine.DecryptRoomEvent(context.Background(), raw, room)
+	event, err := bothWays(w.t, w.machine, raw)
 	if err == nil {
 		if err := w.machine.Flush(context.Background()); err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	return event, err
+}
+
+// bothWays decrypts an event from memory alone, if it is at hand, and as DecryptRoomEvent does: which must come to the same.
+func bothWays(t testing.TB, machine *core.Machine, raw []byte) (*core.DecryptedEvent, error) {
+	t.Helper()
+	fromMemory, before, atHand := atHand(machine, raw)
+	event, err := machine.DecryptRoomEvent(context.Background(), raw, room)
+	if atHand && (fmt.Sprint(before) != fmt.Sprint(err) || !reflect.DeepEqual(fromMemory, event)) {
+		t.Errorf("from memory: %+v, %v; else %+v, %v", fromMemory, before, event, err)
+	}
+	return event, err
+}
+
+// atHand decrypts an event from memory alone; false where it is not at hand.
+func atHand(machine *core.Machine, raw []byte) (*core.DecryptedEvent, error, bool) {
+	begun := machine.BeginDecryption(raw, room)
+	if begun == nil {
+		return nil, nil, false
+	}
+	event, err := machine.FinishDecryption(begun, begun.Check.Verify())
+	return event, err, event != nil || err != nil
 }
 
 // verdicts is what the four policies say of an event, from Untrusted to Verified: shown, or the code with which it is withheld.

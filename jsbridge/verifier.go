@@ -75,15 +75,14 @@ func (w *WebCrypto) Verify(ctx context.Context, checks []keys.Check) ([]bool, er
 		return nil, err
 	}
 	for n, i := range asked {
-		switch answers[n] {
-		case holds:
-			verdicts[i] = true
-		case doesNotHold:
-		default:
-			verdicts[i] = checks[i].Verify()
-		}
+		verdicts[i] = Held(answers[n], &checks[i])
 	}
 	return verdicts, nil
+}
+
+// Held reads the host's answer to a strict check, which is made in Go where there is none.
+func Held(answer byte, check *keys.Check) bool {
+	return answer == holds || answer != doesNotHold && check.Verify()
 }
 
 // ask asks the host, at once or with others when it has answered. The error is the context's.

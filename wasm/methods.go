@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 	"time"
@@ -19,21 +20,23 @@ import (
 	"knownsender/idbstore"
 	"knownsender/jsbridge"
 	"knownsender/jsbridge/fetch"
+	"knownsender/jsbridge/frame"
 )
 
 // program is the one machine of this instance, and what JavaScript holds on to by number.
 type program struct {
-	host       *jsbridge.Host
-	machine    *core.Machine
-	receptions kept[*core.Reception] // waiting for settleRoomKeys
-	imports    kept[importing]
-	exports    kept[*core.Export]
-	last       int
-	closed     bool
-	unfinished bool          // there may be something that an earlier run did not get to the end of
-	waking     bool          // soon
-	flushing   bool          // soon
-	timer      chan struct{} // holds one wish that the retry lane look at the time again
+	host        *jsbridge.Host
+	machine     *core.Machine
+	receptions  kept[*core.Reception] // waiting for settleRoomKeys
+	imports     kept[importing]
+	exports     kept[*core.Export]
+	decryptions kept[*core.Decryption] // waiting for finishDecryption
+	last        int
+	closed      bool
+	unfinished  bool          // there may be something that an earlier run did not get to the end of
+	waking      bool          // soon
+	flushing    bool          // soon
+	timer       chan struct{} // holds one wish that the retry lane look at the time again
 }
 
 // register lists every method JavaScript may call: door.Sync for those that cannot wait, door.Async for those that may. Arguments are
@@ -70,6 +73,8 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 
 	door.Async("loadRoom", p.opened(1, p.loadRoom))
 	door.Async("decryptRoomEvent", p.opened(2, p.decryptRoomEvent))
+	door.Sync("beginDecryption", p.openedNow(3, p.beginDecryption))
+	door.Sync("finishDecryption", p.openedNow(2, p.finishDecryption))
 	door.Sync("roomEventEncryptionInfo", p.openedNow(5, p.roomEventEncryptionInfo))
 	door.Sync("setTrustRequirement", p.openedNow(1, p.setTrustRequirement))
 	door.Async("explain", p.opened(2, p.explain))
@@ -358,6 +363,11 @@ func (p *program) decryptRoomEvent(ctx context.Context, args [][]byte) ([]byte, 
 		return nil, err
 	}
 	event, err := p.machine.DecryptRoomEvent(ctx, args[0], room)
+	return p.decrypted(event, err)
+}
+
+// decrypted writes what came of an event.
+func (p *program) decrypted(event *core.DecryptedEvent, err error) ([]byte, error) {
 	if refused, ok := err.(*core.DecryptionError); ok {
 		return object(nil, func(dst []byte) []byte { return appendUndecrypted(name(dst, "error"), refused) }), nil
 	}
@@ -369,6 +379,34 @@ func (p *program) decryptRoomEvent(ctx context.Context, args [][]byte) ([]byte, 
 	return object(make([]byte, 0, len(event.ClearEvent)+1024), func(dst []byte) []byte {
 		return appendDecrypted(name(dst, "event"), event)
 	}), nil
+}
+
+// beginDecryption takes a number, an event and a room. The answer is a frame of key, signature and message for the host to check, or nothing: then
+// decryptRoomEvent is to be asked.
+func (p *program) beginDecryption(args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[2]))
+	if err != nil {
+		return nil, nil // which says what is wrong
+	}
+	begun := p.machine.BeginDecryption(bytes.Clone(args[1]), room) // what a synchronous method is given is gone with it
+	if begun == nil {
+		return nil, nil
+	}
+	p.decryptions.keep(string(args[0]), begun)
+	return frame.Append(nil, begun.Check.Key[:], begun.Check.Signature[:], begun.Check.Message), nil
+}
+
+// finishDecryption takes the number and the answer of the check, as "verify" gives it. The answer is as of decryptRoomEvent, or nothing as above.
+func (p *program) finishDecryption(args [][]byte) ([]byte, error) {
+	begun, known := p.decryptions.letGo(args[0])
+	if !known || len(args[1]) != 1 {
+		return nil, nil
+	}
+	event, err := p.machine.FinishDecryption(begun, jsbridge.Held(args[1][0], &begun.Check))
+	if event == nil && err == nil {
+		return nil, nil
+	}
+	return p.decrypted(event, err)
 }
 
 // flushSoon writes what is unwritten, once for the messages of a moment: a commit for each would have the next one's reads wait.

@@ -7,7 +7,7 @@ import { nextTask } from "./task.js";
 
 const doesNotHold = 0;
 const holds = 1;
-const undecided = 2;
+export const undecided = 2;
 
 /**
  * Checks under way at a time: enough to keep a thread pool busy; few enough that a browser which checks on the calling thread (Chromium does, at
