@@ -332,11 +332,12 @@ func (m *Machine) prepareArrivals(events []*ToDeviceEvent) ([]*arrival, *checkLi
 		if event.Kind != ToDeviceDecrypted {
 			continue // refused by the time before
 		}
-		a := &arrival{into: event}
-		if err := a.prepare(m); err != nil {
+		key, other, err := m.finder.PrepareEvent(m.trust, event.Event)
+		if err != nil {
 			event.Kind, event.Err = ToDeviceRefused, err
 			continue
 		}
+		a := &arrival{into: event, key: key, other: other}
 		a.checks = checks.add(a.list())
 		arrivals = append(arrivals, a)
 	}
@@ -347,17 +348,8 @@ func (m *Machine) prepareArrivals(events []*ToDeviceEvent) ([]*arrival, *checkLi
 type arrival struct {
 	into   *ToDeviceEvent
 	key    *sender.Reception // of a room key
-	other  *sender.OlmEvent
-	checks []int // which of the list are its own
-}
-
-func (a *arrival) prepare(m *Machine) (err error) {
-	a.key, err = m.finder.Prepare(m.trust, a.into.Event)
-	if refusal, ok := err.(*sender.RoomKeyError); ok && refusal.Code == sender.CodeNotARoomKey {
-		a.key = nil
-		a.other, err = m.finder.PrepareEvent(m.trust, a.into.Event)
-	}
-	return err
+	other  *sender.OlmEvent  // of everything else
+	checks []int             // which of the list are its own
 }
 
 func (a *arrival) list() []keys.Check {

@@ -46,8 +46,8 @@ const (
 // maxDeviceKeys is the most bytes an embedded device may have. Real ones have 700; a copy may have to keep them for years.
 const maxDeviceKeys = 16 << 10
 
-// open reads a payload of one of the types, of any where none is named, and holds it against the channel it came through and against us: gate G2 to G4. It returns what the
-// payload brings. The error is a *RoomKeyError.
+// open reads a payload of one of the types, of any where none is named, and holds it against the channel it came through and against us: gate G2
+// to G4. It returns what the payload brings. The error is a *RoomKeyError.
 func (e *Envelope) open(own trust.Own, in DecryptedOlmEvent, types ...string) (content *signedjson.Object, err error) {
 	if e.Sender, err = ids.ParseUserID(in.Sender); err != nil {
 		return nil, refuseMember(CodeBadSender, "", err)

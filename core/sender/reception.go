@@ -5,6 +5,7 @@ import (
 
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
+	"knownsender/core/signedjson"
 	"knownsender/core/trust"
 )
 
@@ -25,9 +26,18 @@ type Received struct {
 // Prepare takes a room key to where only signatures are missing. It changes nothing, and takes its view of index now: whatever index learns
 // before Finish is for Judge to bring in. The error is a *RoomKeyError.
 func (f *Finder) Prepare(index *trust.Index, in DecryptedOlmEvent) (*Reception, error) {
-	key, err := ParseRoomKey(index.Own(), in)
+	var e Envelope
+	content, err := e.open(index.Own(), in, typeRoomKey)
 	if err != nil {
 		return nil, err
+	}
+	return f.prepareKey(index, e, content)
+}
+
+func (f *Finder) prepareKey(index *trust.Index, e Envelope, content *signedjson.Object) (*Reception, error) {
+	key := &RoomKey{Envelope: e}
+	if refusal := key.readContent(content); refusal != nil {
+		return nil, refusal
 	}
 	met, err := f.meet(index, &key.Envelope)
 	if err != nil {

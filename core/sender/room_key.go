@@ -5,7 +5,6 @@ import (
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
 	"knownsender/core/signedjson"
-	"knownsender/core/trust"
 )
 
 // RoomKey is an m.room_key as its payload has it, held against what needs no other knowledge than who we are.
@@ -18,6 +17,9 @@ type RoomKey struct {
 	// shared, for what has been passed on cannot be taken back.
 	SharedHistory bool
 }
+
+// typeRoomKey is the type of Olm payloads that bring one.
+const typeRoomKey = "m.room_key"
 
 // MegolmAlgorithm is the only algorithm of room keys there is.
 const MegolmAlgorithm = "m.megolm.v1.aes-sha2"
@@ -40,20 +42,6 @@ func SharedHistory(o *signedjson.Object) (shared bool, member string, err error)
 		said, shared = true, shared && value
 	}
 	return said && shared, "", nil
-}
-
-// ParseRoomKey reads the payload and holds it against the channel it came through and against us: gate G2 to G4 of the reception of room
-// keys, and the form of everything in it. The error is a *RoomKeyError.
-func ParseRoomKey(own trust.Own, in DecryptedOlmEvent) (*RoomKey, error) {
-	key := &RoomKey{}
-	content, err := key.open(own, in, "m.room_key")
-	if err != nil {
-		return nil, err
-	}
-	if refusal := key.readContent(content); refusal != nil {
-		return nil, refusal
-	}
-	return key, nil
 }
 
 // readContent reads the room key itself. What names the session is the session key; the content's session_id can only agree or be refused
