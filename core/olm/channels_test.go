@@ -190,7 +190,7 @@ func TestOneTimeKeysRunOut(t *testing.T) {
 }
 
 // Given no one-time key is left, when several devices begin with the fallback key, then all are heard and the key stays. After a new fallback key the
-// old one still works, until it is forgotten; then those who begin with it are refused and those who had begun are heard.
+// old one still works, until there is another; then those who begin with it are refused and those who had begun are heard.
 func TestFallbackKey(t *testing.T) {
 	bob := &device{account: olm.NewAccount().GenerateFallbackKey()}
 	old := bob.account.Unpublished()[0]
@@ -226,10 +226,7 @@ func TestFallbackKey(t *testing.T) {
 	meets(late)
 	bob.expect(t, m, "hello")
 
-	bob.account = bob.account.ForgetOldFallbackKey()
-	if bob.account.ForgetOldFallbackKey(); len(bob.account.Unpublished()) != 1 {
-		t.Fatal("the present key is gone")
-	}
+	bob.account = bob.account.GenerateFallbackKey()
 	tooLate, m := beginWith(old)
 	meets(tooLate)
 	bob.refuse(t, m, olm.CodeOneTimeKeyUnknown)

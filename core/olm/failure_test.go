@@ -116,7 +116,7 @@ func TestValuesDoNotChange(t *testing.T) {
 	before := string(account.AppendState(nil))
 	account.MarkPublished(account.Unpublished())
 	account.GenerateOneTimeKeys(1)
-	account.GenerateFallbackKey().ForgetOldFallbackKey()
+	account.GenerateFallbackKey()
 	if string(account.AppendState(nil)) != before {
 		t.Error("the account changed")
 	}

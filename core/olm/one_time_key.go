@@ -41,19 +41,13 @@ func (a *Account) GenerateOneTimeKeys(n int) *Account {
 	return &next
 }
 
-// GenerateFallbackKey is the account with a new fallback key. The one there was becomes the old one, and the old one is forgotten.
+// GenerateFallbackKey is the account with a new fallback key. The one there was becomes the old one, and the old one is forgotten: messages
+// made with that no longer decrypt.
 func (a *Account) GenerateFallbackKey() *Account {
 	next := a.clone()
 	if err := next.inner.GenFallbackKey(); err != nil {
 		panic("internal error: no fallback key: " + err.Error())
 	}
-	return next
-}
-
-// ForgetOldFallbackKey is the account without the fallback key before the present one. Messages made with it no longer decrypt.
-func (a *Account) ForgetOldFallbackKey() *Account {
-	next := a.clone()
-	next.inner.ForgetOldFallbackKey()
 	return next
 }
 
