@@ -122,7 +122,7 @@ func OpenAccount(ctx context.Context, s store.Store, user ids.UserID, device ids
 		}
 		fresh := olm.NewAccount().GenerateOneTimeKeys(oneTimeKeys).GenerateFallbackKey()
 		made := &record.Account{Account: fresh, UserID: user, DeviceID: device}
-		err = s.Commit(ctx, store.Batch{Ops: []store.Op{accountOp(made, 0)}, Strict: true})
+		err = s.Commit(ctx, store.Batch{Ops: []store.Op{record.AccountRow(made).Put(0)}, Strict: true})
 		if _, lost := clash(err); !lost {
 			if err != nil {
 				return nil, err
@@ -210,7 +210,7 @@ func (a *ownAccount) carry(ctx context.Context, compute func() (next *record.Acc
 			return err
 		}
 		if next != nil {
-			ops = append(ops, accountOp(next, rev))
+			ops = append(ops, record.AccountRow(next).Put(rev))
 		}
 		err = a.machine.writeWith(ctx, ops)
 		if err == nil {
@@ -224,12 +224,6 @@ func (a *ownAccount) carry(ctx context.Context, compute func() (next *record.Acc
 			return err
 		}
 	}
-}
-
-// accountOp is the operation that writes an account that was made of the row as it was at rev.
-func accountOp(next *record.Account, rev uint64) store.Op {
-	row := record.AccountRow(next)
-	return store.Op{Table: store.Meta, Key: row.Key, Expect: rev, Value: row.Value}
 }
 
 // nextUpload is the upload that waits for its answer, or a new one. There is never a second beside it: a key that the server has given away already
@@ -294,14 +288,15 @@ func (a *ownAccount) uploadDue() int64 {
 	return a.machine.now() + lane.MaxDelay.Milliseconds()
 }
 
-func (m *Machine) hasAccount() error {
+// ownAccount is the account, for what takes one. Errors: that the machine is closed, *AccountError no_account.
+func (m *Machine) ownAccount() (*ownAccount, error) {
 	switch {
 	case m.closed:
-		return errClosed()
+		return nil, errClosed()
 	case m.account == nil:
-		return &AccountError{Code: CodeNoAccount}
+		return nil, &AccountError{Code: CodeNoAccount}
 	}
-	return nil
+	return m.account.(*ownAccount), nil
 }
 
 // markUploaded brings the answer to an upload, if the id is that of one. It tells how many one-time keys the server has now, and what is missing is made.

@@ -118,5 +118,5 @@ func (m *Machine) upgradeCopies(ctx context.Context) error {
 		}
 		query = query.Next(&rows[len(rows)-1])
 	}
-	return m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: current.Key, Expect: store.AnyRev, Value: current.Value}}})
+	return m.store.Commit(ctx, store.Batch{Ops: []store.Op{current.Put(store.AnyRev)}})
 }

@@ -75,8 +75,7 @@ func (m *Machine) readChannels(ctx context.Context, devices []keys.Curve25519) (
 func (s channelSet) ops() (ops []store.Op) {
 	for _, channels := range s.order {
 		if channels.changed {
-			row := record.ChannelsRow(&channels.Channels)
-			ops = append(ops, store.Op{Table: row.Table, Key: row.Key, Expect: channels.rev, Value: row.Value})
+			ops = append(ops, record.ChannelsRow(&channels.Channels).Put(channels.rev))
 		}
 	}
 	return ops

@@ -55,7 +55,8 @@ type claim struct {
 func (m *Machine) MissingSessions(ctx context.Context, users []ids.UserID) (*lane.Request, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return nil, err
 	}
 	var devices []trust.Device
@@ -64,7 +65,6 @@ func (m *Machine) MissingSessions(ctx context.Context, users []ids.UserID) (*lan
 			devices = append(devices, device)
 		}
 	}
-	a := m.account.(*ownAccount)
 	missing, err := a.missing(ctx, devices)
 	if err != nil || len(missing) == 0 {
 		return nil, err

@@ -92,15 +92,6 @@ func (m *Machine) crossSigning(ctx context.Context) (held *record.CrossSigning, 
 	return none, rows[0].Rev, lasting, &CrossSigningError{Code: CodeCrossSigningDamaged, cause: err}
 }
 
-// crossSigningOp is the operation that writes the private keys over the row as it was at rev.
-func crossSigningOp(next *record.CrossSigning, rev uint64) store.Op {
-	op := store.Op{Table: store.Meta, Key: record.CrossSigningKey(), Expect: rev}
-	if next.Count() > 0 {
-		op.Value = record.CrossSigningRow(next).Value
-	}
-	return op
-}
-
 // publicKey is the public key that an identity has for a role.
 func publicKey(of trust.Identity, role trust.Role) keys.Ed25519 {
 	return [...]keys.Ed25519{trust.RoleMaster: of.Master, trust.RoleSelfSigning: of.SelfSigning, trust.RoleUserSigning: of.UserSigning}[role]
@@ -125,7 +116,7 @@ func (a *ownAccount) changeCrossSigning(ctx context.Context, anew bool, compute 
 		if err != nil || next == held {
 			return nil, nil, err
 		}
-		return nil, []store.Op{crossSigningOp(next, rev)}, nil
+		return nil, []store.Op{record.CrossSigningRow(next).Put(rev)}, nil
 	})
 }
 
@@ -137,12 +128,12 @@ func (a *ownAccount) changeCrossSigning(ctx context.Context, anew bool, compute 
 func (m *Machine) BootstrapCrossSigning(ctx context.Context, reset bool) (*CrossSigningBootstrap, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return nil, err
 	}
-	a := m.account.(*ownAccount)
 	var with *record.CrossSigning
-	err := a.changeCrossSigning(ctx, reset, func(held *record.CrossSigning, identity trust.Identity, known bool) (*record.CrossSigning, error) {
+	err = a.changeCrossSigning(ctx, reset, func(held *record.CrossSigning, identity trust.Identity, known bool) (*record.CrossSigning, error) {
 		with = held
 		switch {
 		case reset:
@@ -213,14 +204,14 @@ func (a *ownAccount) signingKeysUploaded(ctx context.Context, master keys.Ed2551
 func (m *Machine) ImportCrossSigningKeys(ctx context.Context, from crosssigning.Export) (CrossSigningStatus, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return CrossSigningStatus{}, err
 	}
 	imported, err := crosssigning.Parse(from)
 	if err != nil {
 		return CrossSigningStatus{}, err
 	}
-	a := m.account.(*ownAccount)
 	err = a.changeCrossSigning(ctx, true, func(held *record.CrossSigning, identity trust.Identity, known bool) (*record.CrossSigning, error) {
 		next := record.CrossSigning{Keys: held.Keys, Standing: record.KeysKept, Extra: held.Extra}
 		if known {
@@ -248,10 +239,11 @@ func (m *Machine) ImportCrossSigningKeys(ctx context.Context, from crosssigning.
 func (m *Machine) ExportCrossSigningKeys(ctx context.Context) (crosssigning.Export, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return crosssigning.Export{}, err
 	}
-	ours, err := m.account.(*ownAccount).ourKeys(ctx)
+	ours, err := a.ourKeys(ctx)
 	return ours.Export(), err
 }
 
@@ -259,10 +251,11 @@ func (m *Machine) ExportCrossSigningKeys(ctx context.Context) (crosssigning.Expo
 func (m *Machine) CrossSigningStatus(ctx context.Context) (CrossSigningStatus, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return CrossSigningStatus{}, err
 	}
-	return m.account.(*ownAccount).crossSigningStatus(ctx)
+	return a.crossSigningStatus(ctx)
 }
 
 func (a *ownAccount) crossSigningStatus(ctx context.Context) (status CrossSigningStatus, err error) {

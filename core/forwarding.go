@@ -37,8 +37,7 @@ func (m *Machine) RequestRoomKey(ctx context.Context, room ids.RoomID, session m
 	}
 	if asked == nil {
 		asked = &record.RoomKeyRequest{RoomID: room, SessionID: session, ID: rand.Text(), At: m.now()}
-		row := record.RequestRow(asked)
-		err := m.store.Commit(ctx, store.Batch{Ops: []store.Op{{Table: store.Meta, Key: row.Key, Expect: rev, Value: row.Value}}})
+		err := m.store.Commit(ctx, store.Batch{Ops: []store.Op{record.RequestRow(asked).Put(rev)}})
 		if _, lost := clash(err); lost {
 			if theirs, _, reading := m.requested(ctx, room, session); theirs != nil || reading != nil {
 				asked, err = theirs, reading // another tab was faster, and its request is as good

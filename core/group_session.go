@@ -95,14 +95,11 @@ func (s *roomSession) inUse() *record.Outbound {
 
 // ops writes what has changed.
 func (s *roomSession) ops() (ops []store.Op) {
-	put := func(row store.Row, expect uint64) {
-		ops = append(ops, store.Op{Table: row.Table, Key: row.Key, Expect: expect, Value: row.Value})
-	}
 	if s.session != nil && s.session != s.storedSession {
-		put(record.OutboundRow(s.session), s.rev)
+		ops = append(ops, record.OutboundRow(s.session).Put(s.rev))
 	}
 	if s.shares != nil && s.shares != s.storedShares {
-		put(record.SharesRow(s.shares), s.sharesRev)
+		ops = append(ops, record.SharesRow(s.shares).Put(s.sharesRev))
 	}
 	return ops
 }
@@ -143,7 +140,8 @@ func (a *ownAccount) changeSession(ctx context.Context, room ids.RoomID, shares 
 func (m *Machine) EncryptRoomEvent(ctx context.Context, room ids.RoomID, eventType string, content []byte) ([]byte, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return nil, err
 	}
 	inside, err := signedjson.ParseLimit(content, maxRoomEvent)
@@ -154,7 +152,6 @@ func (m *Machine) EncryptRoomEvent(ctx context.Context, room ids.RoomID, eventTy
 	plaintext = signedjson.AppendString(signedjson.AppendName(plaintext, "room_id"), string(room))
 	plaintext = append(signedjson.AppendString(signedjson.AppendName(plaintext, "type"), eventType), '}')
 
-	a := m.account.(*ownAccount)
 	var ciphertext, session string
 	err = a.changeSession(ctx, room, false, func(s *roomSession) (err error) {
 		o := s.inUse()
@@ -190,10 +187,11 @@ func (m *Machine) EncryptRoomEvent(ctx context.Context, room ids.RoomID, eventTy
 func (m *Machine) InvalidateGroupSession(ctx context.Context, room ids.RoomID) (ended bool, err error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return false, err
 	}
-	err = m.account.(*ownAccount).changeSession(ctx, room, false, func(s *roomSession) error {
+	err = a.changeSession(ctx, room, false, func(s *roomSession) error {
 		o := s.inUse()
 		if ended = o != nil; ended {
 			next := *o

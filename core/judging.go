@@ -67,8 +67,7 @@ func (m *Machine) jobOf(because Cause, changes ...*trust.Change) *job {
 
 // note is the operation that writes the job down.
 func (j *job) note() store.Op {
-	row := record.JudgeNoteRow(record.JudgeNote{Name: j.name, Because: string(j.because), Parts: j.parts})
-	return store.Op{Table: store.Meta, Key: row.Key, Expect: store.AnyRev, Value: row.Value}
+	return record.JudgeNoteRow(record.JudgeNote{Name: j.name, Because: string(j.because), Parts: j.parts}).Put(store.AnyRev)
 }
 
 // judgePage is how many copies are judged and written at a time.

@@ -344,7 +344,7 @@ func (m *Machine) quarantine(table store.Table, row *store.Row, why error) {
 		return
 	}
 	m.quarantined[name] = true
-	m.aside = append(m.aside, store.Op{Table: store.Quarantine, Key: aside.Key, Expect: store.AnyRev, Value: aside.Value})
+	m.aside = append(m.aside, aside.Put(store.AnyRev))
 	m.report(StoreReport{Code: CodeRecordQuarantined, Table: table, Message: why.Error()})
 }
 

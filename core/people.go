@@ -135,8 +135,7 @@ func (m *Machine) learnOnly(ctx context.Context, users []ids.UserID, because Cau
 		job := m.jobOf(because, change, missed)
 		batch := store.Batch{}
 		for _, user := range slices.Sorted(maps.Keys(change.Records)) {
-			row := record.UserRow(change.Records[user])
-			batch.Ops = append(batch.Ops, store.Op{Table: store.Users, Key: row.Key, Expect: rows.revs[user], Value: row.Value, Index: row.Index})
+			batch.Ops = append(batch.Ops, record.UserRow(change.Records[user]).Put(rows.revs[user]))
 		}
 		if job != nil {
 			batch.Ops = append(batch.Ops, job.note())

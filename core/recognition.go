@@ -60,7 +60,7 @@ func (a *ownAccount) recognize(ctx context.Context) error {
 		}
 		var ops []store.Op
 		if held.Count() > 0 && next.Standing != held.Standing {
-			ops = []store.Op{crossSigningOp(&next, rev)}
+			ops = []store.Op{record.CrossSigningRow(&next).Put(rev)}
 		}
 		replaced = len(ops) > 0 && next.Standing == record.KeysReplaced
 		signer, _ = ours.Signer(trust.RoleSelfSigning)

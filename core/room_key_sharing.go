@@ -47,10 +47,10 @@ type keyShare struct {
 func (m *Machine) ShareRoomKey(ctx context.Context, room ids.RoomID, users []ids.UserID, settings sharing.Settings) ([]lane.Request, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return nil, err
 	}
-	a := m.account.(*ownAccount)
 	one := a.sharers[room]
 	if one == nil {
 		one = &queue{turn: &m.turn}
@@ -75,7 +75,6 @@ func (m *Machine) ShareRoomKey(ctx context.Context, room ids.RoomID, users []ids
 		}
 	}
 	for done := false; !done; {
-		var err error
 		if done, err = s.step(ctx); err != nil {
 			return nil, err
 		}

@@ -51,7 +51,8 @@ func (e *SealingError) Unwrap() error { return e.cause }
 func (m *Machine) EncryptToDeviceEvent(ctx context.Context, user ids.UserID, id ids.DeviceID, eventType string, content []byte) ([]byte, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return nil, err
 	}
 	device, known := m.trust.Device(user, id)
@@ -61,14 +62,13 @@ func (m *Machine) EncryptToDeviceEvent(ctx context.Context, user ids.UserID, id 
 	if _, err := signedjson.Parse(content); err != nil || eventType == "" {
 		return nil, &SealingError{Code: CodeBadContent, cause: err}
 	}
-	a := m.account.(*ownAccount)
 	if m.lanes.fetcher != nil {
 		if err := a.claimMissing(ctx, []trust.Device{device}); err != nil {
 			return nil, err
 		}
 	}
 	var sealed []byte
-	err := a.carry(ctx, func() (*record.Account, []store.Op, error) {
+	err = a.carry(ctx, func() (*record.Account, []store.Op, error) {
 		set, err := m.readChannels(ctx, []keys.Curve25519{device.Curve25519})
 		if err == nil {
 			sealed, err = a.seal(set, &device, eventType, content)

@@ -131,7 +131,8 @@ type sealedEvent struct {
 func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*SyncResult, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return nil, err
 	}
 	// These first: should they fail nothing has been opened yet, and they may be said again.
@@ -147,8 +148,7 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 			sealed = append(sealed, *message)
 		}
 	}
-	a := m.account.(*ownAccount)
-	err := a.carry(ctx, func() (*record.Account, []store.Op, error) { return a.receive(ctx, sealed, &in, result) })
+	err = a.carry(ctx, func() (*record.Account, []store.Op, error) { return a.receive(ctx, sealed, &in, result) })
 	if err != nil {
 		m.lanes.leave(result.Reception)
 		return nil, err

@@ -25,12 +25,11 @@ import (
 func (m *Machine) VerifyIdentity(ctx context.Context, user ids.UserID, master keys.Ed25519) (*lane.Request, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return nil, err
 	}
-	a := m.account.(*ownAccount)
 	signer := a.signer()
-	var err error
 	if user == a.UserID {
 		_, _, err = m.learn(ctx, nil, BecauseVerification, func(rows people) (*trust.Change, error) {
 			return m.trust.TrustOwnIdentity(master, rows.records)
@@ -65,10 +64,10 @@ func (m *Machine) VerifyIdentity(ctx context.Context, user ids.UserID, master ke
 func (m *Machine) VerifyDevice(ctx context.Context, id ids.DeviceID, fingerprint keys.Ed25519) (*lane.Request, error) {
 	m.turn.Lock()
 	defer m.leave()
-	if err := m.hasAccount(); err != nil {
+	a, err := m.ownAccount()
+	if err != nil {
 		return nil, err
 	}
-	a := m.account.(*ownAccount)
 	device, known := m.trust.Device(a.UserID, id)
 	if !known {
 		return nil, &SealingError{Code: CodeUnknownDevice}

@@ -135,7 +135,7 @@ func (m *Machine) collect(mayMark bool) *writing {
 }
 
 func (w *writing) add(row store.Row, expect uint64) {
-	w.batch.Ops = append(w.batch.Ops, store.Op{Table: row.Table, Key: row.Key, Expect: expect, Value: row.Value, Index: row.Index})
+	w.batch.Ops = append(w.batch.Ops, row.Put(expect))
 }
 
 func (w *writing) addCopy(there *shelved) {

@@ -108,6 +108,11 @@ func (r *Row) Entry(name string) Key {
 	return nil
 }
 
+// Put is the operation that writes the row, its index entries with it, where expect is the revision that is there.
+func (r Row) Put(expect uint64) Op {
+	return Op{Table: r.Table, Key: r.Key, Expect: expect, Value: r.Value, Index: r.Index}
+}
+
 // Query asks for one page of rows.
 //
 // Without Index: the rows whose key begins with Prefix, in key order, after the key After.
