@@ -109,22 +109,29 @@ func lifeOf(o *record.Outbound) *sharing.Session {
 	return &sharing.Session{CreatedAt: o.CreatedAt, Messages: o.MessageIndex(), Settings: o.Settings}
 }
 
-// changeSession carries a change of a room's session through: compute replaces what it changes, and is asked again when somebody else has written
-// meanwhile. Errors: those of compute and of the store.
+// changeSession carries a change of a room's session through: compute replaces what it changes. Errors: those of compute and of the store.
 func (a *ownAccount) changeSession(ctx context.Context, room ids.RoomID, shares bool, compute func(*roomSession) error) error {
-	a.outbound.enter()
-	defer a.outbound.leave()
-	for clashes := 0; ; clashes++ {
+	return a.changeOutbound(ctx, func() ([]store.Op, error) {
 		s, err := a.machine.readRoomSession(ctx, room, shares)
 		if err == nil {
 			err = compute(s)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		ops := s.ops()
-		if len(ops) == 0 {
-			return nil
+		return s.ops(), nil
+	})
+}
+
+// changeOutbound carries a change of what we send with through: compute reads it, and is asked again when somebody else has written meanwhile. Errors:
+// those of compute and of the store.
+func (a *ownAccount) changeOutbound(ctx context.Context, compute func() ([]store.Op, error)) error {
+	a.outbound.enter()
+	defer a.outbound.leave()
+	for clashes := 0; ; clashes++ {
+		ops, err := compute()
+		if err != nil || len(ops) == 0 {
+			return err
 		}
 		err = a.machine.writeWith(ctx, ops)
 		if conflict, ok := clash(err); !ok || clashes == maxClashes || !conflict.Names(ops) {

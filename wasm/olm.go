@@ -24,6 +24,8 @@ func (p *program) registerOlm(door *jsbridge.Door) {
 	door.Async("shareRoomKey", p.opened(-1, p.shareRoomKey))
 	door.Async("encryptRoomEvent", p.opened(3, p.encryptRoomEvent))
 	door.Async("invalidateGroupSession", p.opened(1, p.invalidateGroupSession))
+	door.Async("setRoomSettings", p.opened(5, p.setRoomSettings))
+	door.Async("getRoomSettings", p.opened(1, p.getRoomSettings))
 	p.registerCrossSigning(door)
 }
 
@@ -69,6 +71,45 @@ func (p *program) invalidateGroupSession(ctx context.Context, args [][]byte) ([]
 	}
 	ended, err := p.machine.InvalidateGroupSession(ctx, room)
 	return strconv.AppendBool(nil, ended), err
+}
+
+// setRoomSettings takes room, algorithm, rotation period, rotation messages (as sharing.ParseSettings has them) and "true" when only trusted devices are
+// allowed.
+func (p *program) setRoomSettings(ctx context.Context, args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	settings, err := sharing.ParseSettings("", string(args[2]), string(args[3]), "", "")
+	if err != nil {
+		return nil, err
+	}
+	if string(args[4]) == "true" {
+		settings.Strategy = sharing.OnlyTrustedDevices
+	}
+	return nil, p.machine.SetRoomSettings(ctx, room, string(args[1]), settings)
+}
+
+// getRoomSettings takes a room; the answer are its settings, without a rotation that is the default, or null.
+func (p *program) getRoomSettings(ctx context.Context, args [][]byte) ([]byte, error) {
+	room, err := ids.ParseRoomID(string(args[0]))
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.machine.RoomSettings(ctx, room)
+	if s == nil {
+		return []byte("null"), err
+	}
+	return object(nil, func(dst []byte) []byte {
+		dst = text(dst, "algorithm", sharing.Algorithm)
+		if s.RotationPeriod != sharing.DefaultRotationPeriod {
+			dst = number(dst, "sessionRotationPeriodMs", s.RotationPeriod)
+		}
+		if s.RotationMessages != sharing.DefaultRotationMessages {
+			dst = number(dst, "sessionRotationPeriodMessages", int64(s.RotationMessages))
+		}
+		return flag(dst, "onlyAllowTrustedDevices", s.Strategy == sharing.OnlyTrustedDevices)
+	}), nil
 }
 
 // getMissingSessions takes users; the answer is a request, or null.

@@ -17,7 +17,7 @@ var openAccount func(context.Context, store.Store, ids.UserID, ids.DeviceID) (co
 // registerOlm answers what takes an Olm account.
 func (p *program) registerOlm(door *jsbridge.Door) {
 	for _, name := range []string{"receiveSyncChanges", "getMissingSessions", "encryptToDeviceEvent", "shareRoomKey", "encryptRoomEvent", "invalidateGroupSession",
-		"bootstrapCrossSigning", "importCrossSigningKeys", "exportCrossSigningKeys", "crossSigningStatus", "verifyIdentity", "verifyDevice"} {
+		"setRoomSettings", "getRoomSettings", "bootstrapCrossSigning", "importCrossSigningKeys", "exportCrossSigningKeys", "crossSigningStatus", "verifyIdentity", "verifyDevice"} {
 		door.Async(name, p.opened(-1, func(context.Context, [][]byte) ([]byte, error) {
 			return nil, &core.AccountError{Code: core.CodeNoAccount}
 		}))

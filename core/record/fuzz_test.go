@@ -11,7 +11,7 @@ import (
 )
 
 // The tables a fuzz input can be a row of; its first byte chooses.
-var kinds = []string{"copy-direct-unknown", "copy-claimed", "user-identity", "tombstone", "replays", "withheld", "meta", "judge-note", "request", "copy-claimed-evidence", "cross-signing", "outbound", "shares"}
+var kinds = []string{"copy-direct-unknown", "copy-claimed", "user-identity", "tombstone", "replays", "withheld", "meta", "judge-note", "request", "copy-claimed-evidence", "cross-signing", "outbound", "shares", "room-settings"}
 
 // FuzzRecordDecode reads any bytes as a row of any table, as they are and inside a frame whose checksum is right. Nothing panics; what is
 // refused has a code; what is read is written again byte for byte, members of newer versions included; and no damage makes a claim know its

@@ -10,7 +10,7 @@ package record
 //	replays     [room, session, block of 128 message indexes]
 //	withheld    [room, session]
 //	channels    [sender key]
-//	outbound    [room, "session"], [room, "shares"]
+//	outbound    [room, "session"], [room, "shares"], [room, "settings"]
 //	meta        [name], ["judge", name of the note], ["request", room, session]
 //	quarantine  [table, the row's key...]
 

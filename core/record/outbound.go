@@ -1,9 +1,10 @@
 package record
 
-// The records of what we send with, two rows for each room. The session, format version 1: [state, created at, rotation period, rotation messages,
+// The records of what we send with, three rows for each room. The session, format version 1: [state, created at, rotation period, rotation messages,
 // history visibility, flags, ...], small, for it is written with every event. Its shares, format version 1: [session id, [user, device, key, index,
 // sent, ...], [user, device, code, ...], ...], written only when the key is shared. A new session overwrites the old: rows are never deleted, so that
-// a revision never comes back, and nobody who computed on an earlier session can write over a later one.
+// a revision never comes back, and nobody who computed on an earlier session can write over a later one. The room's settings, format version 1:
+// [rotation period, rotation messages, flags, ...]; that they are there says that the room is encrypted, by the one algorithm there is.
 
 import (
 	"math"
@@ -20,9 +21,12 @@ const (
 	outboundMembers = 6
 	sharesVersion   = 1
 	sharesMembers   = 3
+	settingsVersion = 1
+	settingsMembers = 3
 
 	outboundName = "session"
 	sharesName   = "shares"
+	settingsName = "settings"
 )
 
 // OutboundKey is the key of the row of a room's outbound session.
@@ -31,7 +35,10 @@ func OutboundKey(room ids.RoomID) store.Key { return store.Key{string(room), out
 // SharesKey is the key of the row of that session's shares.
 func SharesKey(room ids.RoomID) store.Key { return store.Key{string(room), sharesName} }
 
-// parseOutboundKey reads the key of either row.
+// RoomSettingsKey is the key of the row of a room's settings.
+func RoomSettingsKey(room ids.RoomID) store.Key { return store.Key{string(room), settingsName} }
+
+// parseOutboundKey reads the key of any of these rows.
 func parseOutboundKey(key store.Key, name string) (ids.RoomID, error) {
 	if len(key) == 2 && key[1] == name {
 		if room, err := ids.ParseRoomID(key[0]); err == nil {
@@ -61,8 +68,7 @@ func OutboundRow(o *Outbound) store.Row {
 	extra := p.record(outboundMembers, o.Extra)
 	p.bytes(o.AppendState(nil))
 	p.int(o.CreatedAt)
-	p.int(o.Settings.RotationPeriod)
-	p.uint(uint64(o.Settings.RotationMessages))
+	p.rotation(&o.Settings)
 	p.uint(uint64(o.Settings.HistoryVisibility))
 	p.uint(flags(o.Shared, o.Ended))
 	p.raw(extra)
@@ -90,12 +96,8 @@ func DecodeOutbound(row store.Row) (*Outbound, error) {
 		}
 	}
 	o.CreatedAt = u.int("the time")
-	o.Settings.RotationPeriod = u.int("the period")
-	o.Settings.RotationMessages = uint32(u.uint(math.MaxUint32, "the messages"))
+	o.Settings = u.rotation()
 	o.Settings.HistoryVisibility = sharing.Visibility(u.uint(uint64(sharing.WorldReadable), "the visibility"))
-	if o.Settings != o.Settings.Clamped() {
-		u.fail("the rotation is out of bounds", nil)
-	}
 	truths := u.flags(2, "the flags")
 	o.Shared, o.Ended = truths&1 != 0, truths&2 != 0
 	o.Extra = u.extra(more)
@@ -103,6 +105,20 @@ func DecodeOutbound(row store.Row) (*Outbound, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+func (p *packer) rotation(s *sharing.Settings) {
+	p.int(s.RotationPeriod)
+	p.uint(uint64(s.RotationMessages))
+}
+
+// rotation reads settings that say only how long and how often a session is used, clamped.
+func (u *unpacker) rotation() sharing.Settings {
+	s := sharing.Settings{RotationPeriod: u.int("the period"), RotationMessages: uint32(u.uint(math.MaxUint32, "the messages"))}
+	if s != s.Clamped() {
+		u.fail("the rotation is out of bounds", nil)
+	}
+	return s
 }
 
 // Shares is who has the key of a room's outbound session, or may have it, and who was told that it does not get it.
@@ -186,6 +202,51 @@ func DecodeShares(row store.Row) (*Shares, error) {
 	}
 	if s.SessionID == (megolm.SessionID{}) {
 		u.fail("the shares are of no session", nil)
+	}
+	s.Extra = u.extra(more)
+	if err := u.end(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// RoomSettings is how a room that is encrypted says it is.
+type RoomSettings struct {
+	RoomID   ids.RoomID
+	Settings sharing.Settings // the rotation, clamped, and the strategy: AllDevices or OnlyTrustedDevices
+
+	Extra []byte // members a newer version has added
+}
+
+// RoomSettingsRow is the row of a room's settings.
+func RoomSettingsRow(s *RoomSettings) store.Row {
+	row := store.Row{Table: store.Outbound, Key: RoomSettingsKey(s.RoomID)}
+	p := newPacker()
+	defer p.done()
+	extra := p.record(settingsMembers, s.Extra)
+	p.rotation(&s.Settings)
+	p.uint(flags(s.Settings.Strategy == sharing.OnlyTrustedDevices))
+	p.raw(extra)
+	row.Value = p.seal(settingsVersion, &row)
+	return row
+}
+
+// DecodeRoomSettings reads the row of a room's settings. Errors are *Error.
+func DecodeRoomSettings(row store.Row) (*RoomSettings, error) {
+	room, err := parseOutboundKey(row.Key, settingsName)
+	if err != nil {
+		return nil, err
+	}
+	u, _, err := newUnpacker(&row, store.Outbound, settingsVersion)
+	if err != nil {
+		return nil, err
+	}
+	defer u.done()
+	s := &RoomSettings{RoomID: room}
+	more := u.record(settingsMembers)
+	s.Settings = u.rotation()
+	if u.flags(1, "the flags") != 0 {
+		s.Settings.Strategy = sharing.OnlyTrustedDevices
 	}
 	s.Extra = u.extra(more)
 	if err := u.end(); err != nil {

@@ -113,6 +113,9 @@ func TestOthersComeBack(t *testing.T) {
 	if back, err := record.DecodeShares(record.SharesRow(shares())); err != nil || !reflect.DeepEqual(back, shares()) {
 		t.Errorf("shares: %+v, %v", back, err)
 	}
+	if back, err := record.DecodeRoomSettings(record.RoomSettingsRow(roomSettings())); err != nil || !reflect.DeepEqual(back, roomSettings()) {
+		t.Errorf("room settings: %+v, %v", back, err)
+	}
 	if back, err := record.DecodeMeta(record.MetaRow("name", []byte("value"))); err != nil || string(back) != "value" {
 		t.Errorf("meta: %q, %v", back, err)
 	}
@@ -320,6 +323,7 @@ func TestBadRowKeys(t *testing.T) {
 		{Table: store.Outbound, Key: store.Key{string(room)}},
 		{Table: store.Outbound, Key: store.Key{"room", "session"}},
 		{Table: store.Outbound, Key: store.Key{"room", "shares"}},
+		{Table: store.Outbound, Key: store.Key{"room", "settings"}},
 		{Table: store.Outbound, Key: store.Key{string(room), "sessions"}},
 		{Table: store.Meta, Key: store.Key{"note", "NOTE"}},
 		{Table: store.Meta, Key: store.Key{"request", string(room), "session"}},
@@ -502,6 +506,15 @@ func TestContradictions(t *testing.T) {
 		"shares nil":                 {session, nil, []any{}},
 	} {
 		raw("shares with "+name, 1, store.Outbound, record.SharesKey(room), pack(t, members))
+	}
+	for name, members := range map[string][]any{
+		"a period below an hour": {3_599_999, 250, 0},
+		"no messages":            {7_200_000, 0, 0},
+		"a second flag":          {7_200_000, 250, 2},
+		"a period as text":       {"7200000", 250, 0},
+		"a member less":          {7_200_000, 250},
+	} {
+		raw("room settings with "+name, 1, store.Outbound, record.RoomSettingsKey(room), pack(t, members))
 	}
 	raw("withheld by nobody", 1, store.Withheld, record.SessionKey(room, directKey().SessionID), pack(t, []any{"nobody", []byte{}, "", ""}))
 	raw("withheld with a key of low order", 1, store.Withheld, record.SessionKey(room, directKey().SessionID), pack(t, []any{"", low, "", ""}))

@@ -208,6 +208,10 @@ func shares() *record.Shares {
 	}
 }
 
+func roomSettings() *record.RoomSettings {
+	return &record.RoomSettings{RoomID: room, Settings: sharing.Settings{RotationPeriod: 7_200_000, RotationMessages: 250, Strategy: sharing.OnlyTrustedDevices}}
+}
+
 // rows has one row of every kind.
 func rows(t testing.TB) map[string]store.Row {
 	all := map[string]store.Row{
@@ -221,6 +225,7 @@ func rows(t testing.TB) map[string]store.Row {
 		"cross-signing": record.CrossSigningRow(crossSigning(t)),
 		"outbound":      record.OutboundRow(outbound(t)),
 		"shares":        record.SharesRow(shares()),
+		"room-settings": record.RoomSettingsRow(roomSettings()),
 	}
 	for name, c := range copies(t) {
 		all["copy-"+name] = record.CopyRow(c)
@@ -271,6 +276,13 @@ func again(row store.Row) (store.Row, error) {
 				return store.Row{}, err
 			}
 			return record.SharesRow(s), nil
+		}
+		if len(row.Key) == 2 && row.Key[1] == "settings" {
+			s, err := record.DecodeRoomSettings(row)
+			if err != nil {
+				return store.Row{}, err
+			}
+			return record.RoomSettingsRow(s), nil
 		}
 		o, err := record.DecodeOutbound(row)
 		if err != nil {

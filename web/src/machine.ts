@@ -47,6 +47,7 @@ import type {
   RoomKeyReceipt,
   RoomKeyReception,
   RoomKeyRequest,
+  RoomSettings,
   SenderDataUpdate,
   SettledRoomKey,
   StoreReport,
@@ -352,6 +353,31 @@ export class OlmMachine {
   async invalidateGroupSession(roomId: string): Promise<boolean> {
     this.#open();
     return parse<boolean>(await this.#engine.callText("invalidateGroupSession", [roomId]));
+  }
+
+  /**
+   * Remembers that a room is encrypted, and how, and resolves when that is stored. Call it for every `m.room.encryption` that a room's state has, and before
+   * sending where the state has none: a room that was encrypted once stays so, whatever a server makes of its state. Settings in which only the rest
+   * is other are taken; what does not name the one algorithm that is known is refused. {@link shareRoomKey} heeds what it is given itself.
+   *
+   * Errors: `encryption_downgrade` (the room is remembered as encrypted: send nothing in the clear), `invalid_room_settings` (nothing is remembered of it),
+   * `bad_encryption_settings` (a rotation that is no whole number), `no_account`, `bad_room_id`.
+   *
+   * Source: client-server API, "m.room.encryption".
+   */
+  async setRoomSettings(roomId: string, settings: RoomSettings): Promise<void> {
+    this.#open();
+    const { algorithm, sessionRotationPeriodMs = "", sessionRotationPeriodMessages = "", onlyAllowTrustedDevices = false } = settings;
+    await this.#engine.callText("setRoomSettings", [roomId, algorithm, String(sessionRotationPeriodMs), String(sessionRotationPeriodMessages), String(onlyAllowTrustedDevices)]);
+  }
+
+  /**
+   * What is remembered of how a room is encrypted; null when it is not known to be. Where the stored settings are damaged, it is: with the rotation that is
+   * the default, and for trusted devices only. Errors: `no_account`, `bad_room_id`.
+   */
+  async getRoomSettings(roomId: string): Promise<RoomSettings | null> {
+    this.#open();
+    return parse<RoomSettings | null>(await this.#engine.callText("getRoomSettings", [roomId]));
   }
 
   /**

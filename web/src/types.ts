@@ -287,6 +287,18 @@ export interface EncryptionSettings {
   readonly sharingStrategy?: CollectStrategy | undefined;
 }
 
+/** How a room is encrypted, as it is remembered: matrix-sdk-crypto's `RoomSettings`. */
+export interface RoomSettings {
+  /** `algorithm` of `m.room.encryption`; only `m.megolm.v1.aes-sha2` is taken. */
+  readonly algorithm: string;
+  /** `rotation_period_ms` of `m.room.encryption`, bounded as in {@link EncryptionSettings}; not given when it is a week. */
+  readonly sessionRotationPeriodMs?: number | undefined;
+  /** `rotation_period_msgs` of `m.room.encryption`, bounded as in {@link EncryptionSettings}; not given when it is 100. */
+  readonly sessionRotationPeriodMessages?: number | undefined;
+  /** Whether the client means to give keys to trusted devices only (`OnlyTrustedDevices`); false when it is not given. */
+  readonly onlyAllowTrustedDevices?: boolean | undefined;
+}
+
 /** A request to send to the homeserver, as it is. */
 export interface OutgoingRequest {
   /** Give it back with the answer, see {@link OlmMachine.markRequestAsSent}. */

@@ -141,6 +141,36 @@ test("a room of two: what we send matrix-sdk-crypto-wasm reads, and what it send
   });
 });
 
+test("that a room is encrypted is remembered, also after a reload, and never taken back; what is bad changes nothing", async () => {
+  await withTwo(async (page) => {
+    const got = await page.inPage(async ({ room }) => {
+      const algorithm = "m.megolm.v1.aes-sha2";
+      const none = await ours.getRoomSettings(room);
+      const unknown = await kit.failure(() => ours.setRoomSettings(room, { algorithm: "m.other" }));
+      await ours.setRoomSettings(room, { algorithm, sessionRotationPeriodMs: 0, sessionRotationPeriodMessages: 100, onlyAllowTrustedDevices: true });
+      await ours.close();
+      globalThis.ours = await kit.ks.OlmMachine.open({ userId: "@me:test", deviceId: "MINE", store: { name: "sending" }, http: { fetch: server.fetch } });
+      const bad = await Promise.all([
+        kit.failure(() => ours.setRoomSettings(room, { algorithm: "" })),
+        kit.failure(() => ours.setRoomSettings(room, { algorithm, sessionRotationPeriodMs: NaN })),
+        kit.failure(() => ours.setRoomSettings(room, { algorithm, sessionRotationPeriodMessages: -1 })),
+        kit.failure(() => ours.setRoomSettings("room", { algorithm })),
+        kit.failure(() => ours.getRoomSettings("room")),
+      ]);
+      const kept = await ours.getRoomSettings(room);
+      await ours.setRoomSettings(room, { algorithm });
+      const last = await ours.getRoomSettings(room);
+      await ours.close();
+      return { none, unknown: unknown.code, bad: bad.map(({ code }) => code), kept, last };
+    }, { room });
+    const algorithm = "m.megolm.v1.aes-sha2";
+    assert.deepEqual([got.none, got.unknown], [null, "invalid_room_settings"]);
+    assert.deepEqual(got.bad, ["encryption_downgrade", "bad_encryption_settings", "bad_encryption_settings", "bad_room_id", "bad_room_id"]);
+    assert.deepEqual(got.kept, { algorithm, sessionRotationPeriodMs: 3_600_000, onlyAllowTrustedDevices: true });
+    assert.deepEqual(got.last, { algorithm, onlyAllowTrustedDevices: false });
+  });
+});
+
 test("who is not trusted gets no key and is told so; a client that makes its requests itself sends what is listed", async () => {
   await withTwo(async (page) => {
     const got = await page.inPage(async ({ room }) => {
