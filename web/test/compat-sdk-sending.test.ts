@@ -5,7 +5,7 @@ import Olm from "@matrix-org/olm";
 import { describe, test } from "node:test";
 import { useChrome, type TestPage } from "./harness.js";
 import type { OlmMessage } from "./libolm.js";
-import { Alice, encryption, home, members, openMe, room, rooms, withSdk } from "./sdkkit.js";
+import { Alice, encryption, home, members, openMe, room, rooms, state, withSdk } from "./sdkkit.js";
 import type { Asked } from "./syncinghomeserver.js";
 
 const chrome = useChrome();
@@ -131,7 +131,7 @@ describe("a matrix-js-sdk client with knownsender sends", () => {
         me.server.instead = ({ path }) => (path.endsWith("/keys/claim") ? Response.json({ errcode: "M_UNKNOWN" }, { status: 500 }) : undefined);
         const refused = await me.client.sendTextMessage(room, "again").then(() => "", (thrown: unknown) => (thrown instanceof sdkkit.ks.KnownSenderError ? thrown.code : String(thrown)));
         const event = there.getLiveTimeline().getEvents().find((event) => event.status === EventStatus.NOT_SENT);
-        const failed = [refused, event?.status, event?.isEncrypted(), me.server.askedFor("/send/").length];
+        const failed = [refused, event?.status, event?.isEncrypted(), me.server.asked.filter(({ path }) => path.includes("/send/")).length];
         let letGo: (response: Response) => void = () => undefined;
         const held = new Promise<Response>((resolve) => (letGo = resolve));
         me.server.instead = ({ path }) => (path.endsWith("/keys/claim") ? held : undefined);
@@ -150,6 +150,58 @@ describe("a matrix-js-sdk client with knownsender sends", () => {
       assert.equal(got.nothing, "{}");
       assert.deepEqual(read(alice, got.asked, got.curve25519).map(({ text }) => (text["content"] as { body: string }).body), ["again"]);
       assert.equal(got.asked.filter(({ path }) => path.includes("/send/")).length, 1);
+    });
+  });
+
+  test("nothing in the clear to a room that was encrypted once, whatever the server makes of its state; of a room that never was the store is asked once", async () => {
+    await withSdk(chrome, async (page) => {
+      await openMe(page, { name: "encrypted once" });
+      const got = await page.inPage(async ({ room, home, without, other, empty, again }) => {
+        const before = sdkkit.me();
+        before.server.sync(home);
+        await before.client.startClient();
+        await sdkkit.until("it is remembered", async () => (await before.crypto.machine.getRoomSettings(room)) !== null);
+        await sdkkit.end(before);
+
+        const me = await sdkkit.open({ store: { name: "encrypted once" } });
+        const { EventStatus } = sdkkit.sdk;
+        const { machine } = me.crypto;
+        const asked: string[] = [];
+        const get = machine.getRoomSettings.bind(machine);
+        machine.getRoomSettings = (roomId) => (asked.push(roomId), get(roomId));
+        const send = (roomId: string): Promise<string> => me.client.sendTextMessage(roomId, "secret?").then(() => "sent", (thrown: unknown) => (thrown instanceof sdkkit.ks.KnownSenderError ? thrown.code : String(thrown)));
+        const named = (roomId: string): unknown => me.client.getRoom(roomId)?.currentState.getStateEvents("m.room.encryption", "")?.getContent()["algorithm"];
+        const codes = [await send(room)]; // the client knows no such room
+        me.server.sync(without);
+        await me.client.startClient();
+        await sdkkit.until("the rooms are here", () => me.client.getRoom(room) !== null && named("!other:test") !== undefined);
+        codes.push(await send(room), await send("!other:test"));
+        const left = me.client.getRoom(room)?.getLiveTimeline().getEvents().map(({ status }) => status === EventStatus.NOT_SENT);
+        me.server.sync(other);
+        await sdkkit.until("another algorithm is named", () => named(room) === "m.other");
+        codes.push(await send(room));
+        me.server.sync(empty);
+        await sdkkit.until("none is named", () => named(room) === undefined);
+        codes.push(await send(room));
+        const plain = await Promise.all([1, 2, 3].map(() => send("!plain:test")));
+        me.server.sync(again);
+        await sdkkit.until("it is named again", () => named(room) !== undefined);
+        codes.push(await send(room));
+        const kept = await machine.getRoomSettings(room);
+        await sdkkit.end(me);
+        return { codes, left, plain, kept, asked: asked.filter((roomId) => roomId === "!plain:test").length, paths: me.server.asked.filter(({ path }) => path.includes("/send/")).map(({ path }) => decodeURIComponent(path).split("/").slice(5, 8).join(" ")) };
+      }, {
+        room, home: home([]),
+        without: { rooms: { join: Object.fromEntries([room, "!plain:test", "!other:test"].map((id) => [id, { timeline: { events: [] }, state: { events: [...members("@me:test"), ...(id === "!other:test" ? [state("m.room.encryption", { algorithm: "m.other" })] : [])] } }])) } } as ReturnType<typeof home>,
+        other: rooms([{ ...encryption, event_id: "$other", content: { algorithm: "m.other" } }]),
+        empty: rooms([{ ...encryption, event_id: "$empty", content: {} }]),
+        again: rooms([{ ...encryption, event_id: "$again", content: { algorithm: "m.megolm.v1.aes-sha2", rotation_period_ms: 7_200_000, rotation_period_msgs: -1 } }]),
+      });
+      assert.deepEqual(got.codes, ["encryption_downgrade", "encryption_downgrade", "invalid_room_settings", "encryption_downgrade", "encryption_downgrade", "sent"]);
+      assert.deepEqual([got.plain, got.asked], [["sent", "sent", "sent"], 1]);
+      assert.deepEqual(got.left, [true]);
+      assert.deepEqual(got.paths, [...Array<string>(3).fill("!plain:test send m.room.message"), `${room} send m.room.encrypted`]);
+      assert.deepEqual(got.kept, { algorithm: "m.megolm.v1.aes-sha2", sessionRotationPeriodMs: 7_200_000, onlyAllowTrustedDevices: false });
     });
   });
 });

@@ -8,6 +8,7 @@ import { isObject, member } from "../../json.js";
 import { OlmMachine, type OpenOptions, type Unregister } from "../../machine.js";
 import type { CollectStrategy, JsonValue, SyncReception, ToDeviceEvent, TrustRequirement } from "../../types.js";
 import { inBackground, safely, tell } from "./background.js";
+import { RoomEncryption } from "./encryption.js";
 import { RoomEvents } from "./events.js";
 import { bootstrapCrossSigning, exportToSecretStorage, importFromSecretStorage, type BootstrapCrossSigningOpts } from "./identity.js";
 import { followMembers } from "./members.js";
@@ -24,7 +25,7 @@ const withCrypto = new WeakSet<MatrixClient>();
 /**
  * Makes knownsender the crypto of a client: opens a machine for its device, and hooks it in. To be called once, in place of `initRustCrypto` and
  * before `startClient`; `initAsync` must have been given the engine with Olm in it. `client.getCrypto()` stays undefined. Sliding sync is not heard,
- * and whether a room is encrypted is what its state says.
+ * and a room is encrypted from when its state first says so, for ever: if it says otherwise later, sending rejects with `encryption_downgrade`.
  *
  * Errors: `not_logged_in` (the client has no user id, device id or access token), `client_running`, `crypto_in_use` (it has a crypto already),
  * `unsupported_sdk`, and those of {@link OlmMachine.open}.
@@ -69,7 +70,8 @@ export class KnownSenderCrypto {
     this.machine = machine;
     this.#client = client;
     this.#events = new RoomEvents(machine);
-    this.#sending = new RoomSending(machine, (event) => this.#events.keep(event));
+    const encryption = new RoomEncryption(machine);
+    this.#sending = new RoomSending(machine, encryption, (event) => this.#events.keep(event));
     const onEvent = (event: MatrixEvent): void => {
       if (event.isEncrypted()) void client.decryptEventIfNeeded(event); // the SDK leaves the timeline of a sync to its own crypto
     };
@@ -79,7 +81,7 @@ export class KnownSenderCrypto {
       replaceFetch(client, takeSyncs(machine, (sync) => this.#taken(sync))),
       replaceDecryption(client, this.#events.backend),
       replaceSending(client, this.#sending.encrypting),
-      followMembers(client, machine),
+      followMembers(client, machine, encryption),
       () => client.off(ClientEvent.Event, onEvent),
       machine.registerRoomKeyUpdatedCallback((keys) => this.#judge(keys)),
       machine.registerSenderDataUpdatedCallback((updates) => this.#judge(updates)),
@@ -111,7 +113,7 @@ export class KnownSenderCrypto {
     this.#sending.sharingStrategy = strategy;
   }
 
-  /** Shares the key of a room's next message, as when the user begins to type. Rejects as {@link OlmMachine.shareRoomKey}. */
+  /** Shares the key of a room's next message, as when the user begins to type. Rejects as {@link OlmMachine.setRoomSettings} and {@link OlmMachine.shareRoomKey}. */
   prepareToEncrypt(room: Room): Promise<void> {
     return this.#sending.share(room);
   }

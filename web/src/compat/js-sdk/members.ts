@@ -1,12 +1,13 @@
 // Whose device lists are followed: those of everybody who can read along in an encrypted room, as its live state tells. At every start the SDK
-// tells the state it has stored, or that of a sync from the beginning, so nobody is missed.
+// tells the state it has stored, or that of a sync from the beginning, so nobody is missed; nor is a room that is encrypted, which is remembered.
 
 import { EventType, KnownMembership, RoomStateEvent, type MatrixClient, type MatrixEvent, type RoomState } from "matrix-js-sdk";
 import type { OlmMachine } from "../../machine.js";
 import { inBackground } from "./background.js";
+import type { RoomEncryption } from "./encryption.js";
 
 /** Begins to follow. Returns what ends it. */
-export function followMembers(client: MatrixClient, machine: OlmMachine): () => void {
+export function followMembers(client: MatrixClient, machine: OlmMachine, encryption: RoomEncryption): () => void {
   const waiting = new Set<string>();
   const flush = async (): Promise<void> => {
     await Promise.resolve(); // events of one turn share a call
@@ -17,6 +18,7 @@ export function followMembers(client: MatrixClient, machine: OlmMachine): () => 
   const onState = (event: MatrixEvent, state: RoomState): void => {
     const live = client.getRoom(state.roomId)?.currentState ?? state; // a room that is joined now is not among the client's yet
     if (live !== state) return;
+    if (event.getType() === EventType.RoomEncryption) inBackground(encryption.settings(state.roomId, state));
     for (const user of readers(event, state)) waiting.add(user);
     inBackground(flush());
   };

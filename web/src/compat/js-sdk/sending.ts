@@ -1,13 +1,15 @@
 // What the client sends to encrypted rooms. The rule: it leaves encrypted or not at all, in the order in which it was sent. When it fails, the local
 // echo says so and can be sent again, as with the SDK's own crypto.
 
-import { EventStatus, EventType, isSendDelayedEventRequestOpts, type IContent, type ISendEventResponse, type MatrixError, type MatrixEvent, type Room } from "matrix-js-sdk";
+import { EventStatus, EventType, isSendDelayedEventRequestOpts, type ISendEventResponse, type MatrixError, type MatrixEvent, type Room } from "matrix-js-sdk";
 import type { OlmMachine } from "../../machine.js";
 import type { CollectStrategy, JsonObject } from "../../types.js";
+import type { RoomEncryption } from "./encryption.js";
 import type { Sending } from "./seam.js";
 
 export class RoomSending {
   readonly #machine: OlmMachine;
+  readonly #encryption: RoomEncryption;
   /** By room, the encryption that was sent last: what comes next waits for it. */
   readonly #last = new Map<string, Promise<void>>();
   readonly #encrypted: (event: MatrixEvent) => void;
@@ -15,8 +17,9 @@ export class RoomSending {
   sharingStrategy: CollectStrategy = "AllDevices";
 
   /** `encrypted` is told of every event that goes out. */
-  constructor(machine: OlmMachine, encrypted: (event: MatrixEvent) => void) {
+  constructor(machine: OlmMachine, encryption: RoomEncryption, encrypted: (event: MatrixEvent) => void) {
     this.#machine = machine;
+    this.#encryption = encryption;
     this.#encrypted = encrypted;
   }
 
@@ -24,34 +27,36 @@ export class RoomSending {
   readonly encrypting = (send: Sending): Sending => async (room, event, ...rest) => {
     // The SDK sends delayed events (MSC4140) in the clear whatever the room.
     const clear = rest[0] !== undefined && isSendDelayedEventRequestOpts(rest[0]);
-    if (room !== null && !clear && mustEncrypt(room, event) && !(await this.#encryptEcho(room, event))) return {} as ISendEventResponse; // as of the SDK
+    if (!clear && mayEncrypt(event) && !(await this.#encryptEcho(room, event))) return {} as ISendEventResponse; // as of the SDK
     return send(room, event, ...rest);
   };
 
-  /** Shares the room's key with everybody who can read along. Rejects as {@link OlmMachine.shareRoomKey}. */
+  /** Shares the room's key with everybody who can read along. Rejects as {@link RoomEncryption.settings} and {@link OlmMachine.shareRoomKey}. */
   async share(room: Room): Promise<void> {
-    const { rotation_period_ms: rotationPeriod, rotation_period_msgs: rotationPeriodMessages, algorithm } = settingsOf(room) ?? {};
+    const settings = await this.#encryption.settings(room.roomId, room.currentState);
     const users = (await room.getEncryptionTargetMembers()).map(({ userId }) => userId);
     await this.#machine.updateTrackedUsers(users); // members that are loaded only now
     await this.#machine.shareRoomKey(room.roomId, users, {
       historyVisibility: room.getHistoryVisibility(), sharingStrategy: this.sharingStrategy,
-      ...(typeof algorithm === "string" ? { algorithm } : {}),
-      ...(typeof rotationPeriod === "number" ? { rotationPeriod } : {}),
-      ...(typeof rotationPeriodMessages === "number" ? { rotationPeriodMessages } : {}),
+      rotationPeriod: settings?.sessionRotationPeriodMs, rotationPeriodMessages: settings?.sessionRotationPeriodMessages,
     });
   }
 
-  /** Whether it was encrypted, and not cancelled meanwhile. */
-  async #encryptEcho(room: Room, event: MatrixEvent): Promise<boolean> {
-    room.updatePendingEvent(event, EventStatus.ENCRYPTING);
+  /** Whether it may go out: it was encrypted if it must be, and not cancelled meanwhile. */
+  async #encryptEcho(room: Room | null, event: MatrixEvent): Promise<boolean> {
     try {
+      if (room?.hasEncryptionStateEvent() !== true) {
+        await this.#encryption.settings(event.getRoomId() ?? "", room?.currentState); // or it rejects, for a room that was encrypted
+        return true;
+      }
+      room.updatePendingEvent(event, EventStatus.ENCRYPTING);
       const encryption = (this.#last.get(room.roomId) ?? Promise.resolve()).catch(() => undefined).then(() => this.#encrypt(room, event));
       this.#last.set(room.roomId, encryption);
       await encryption;
     } catch (thrown) {
       if (event.status === EventStatus.CANCELLED) return false;
       event.error = thrown as MatrixError; // so the SDK calls whatever it was
-      room.updatePendingEvent(event, EventStatus.NOT_SENT);
+      room?.updatePendingEvent(event, EventStatus.NOT_SENT);
       throw thrown;
     }
     if (event.status as EventStatus === EventStatus.CANCELLED) return false;
@@ -69,12 +74,7 @@ export class RoomSending {
   }
 }
 
-/** As in the SDK: the room's state says so; reactions and redactions are for the server to read, and what is encrypted already is a retry. */
-function mustEncrypt(room: Room, event: MatrixEvent): boolean {
-  return !event.isEncrypted() && event.getType() !== EventType.Reaction && !event.isRedaction() && settingsOf(room) !== undefined;
-}
-
-/** The content of a room's m.room.encryption. */
-function settingsOf(room: Room): IContent | undefined {
-  return room.currentState.getStateEvents(EventType.RoomEncryption, "")?.getContent();
+/** As in the SDK: reactions and redactions are for the server to read, and what is encrypted already is a retry. */
+function mayEncrypt(event: MatrixEvent): boolean {
+  return !event.isEncrypted() && event.getType() !== EventType.Reaction && !event.isRedaction();
 }
