@@ -1,10 +1,8 @@
 package core
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -102,18 +100,12 @@ func (a *ownAccount) missing(ctx context.Context, devices []trust.Device) (missi
 // again where it is still missing.
 func (a *ownAccount) postClaim(devices []trust.Device, mends bool) *outgoing {
 	c := &claim{devices: devices, mends: mends}
-	slices.SortStableFunc(devices, func(a, b trust.Device) int { return cmp.Compare(a.UserID, b.UserID) })
-	body := append(signedjson.AppendName([]byte{'{'}, "one_time_keys"), '{')
+	wanted := make([]addressed, len(devices))
 	for i := range devices {
-		if i == 0 || devices[i-1].UserID != devices[i].UserID {
-			body = append(signedjson.AppendName(body, string(devices[i].UserID)), '{')
-		}
-		body = signedjson.AppendString(signedjson.AppendName(body, string(devices[i].DeviceID)), signedCurve25519)
-		if i == len(devices)-1 || devices[i+1].UserID != devices[i].UserID {
-			body = append(body, '}')
-		}
+		wanted[i] = addressed{&devices[i], signedjson.AppendString(nil, signedCurve25519)}
 	}
-	body = append(signedjson.AppendInt(signedjson.AppendName(append(body, '}'), "timeout"), claimTimeout), '}')
+	body := appendAddressed([]byte{'{'}, "one_time_keys", wanted)
+	body = append(signedjson.AppendInt(signedjson.AppendName(body, "timeout"), claimTimeout), '}')
 	if last := a.claiming; last != nil && !mends && last.sending == nil {
 		last.done(a.machine)
 	}

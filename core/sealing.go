@@ -114,25 +114,30 @@ func appendText(dst []byte, name, value string) []byte {
 	return signedjson.AppendString(signedjson.AppendName(dst, name), value)
 }
 
-// addressed is the content of a to-device event and whom it is for.
+// addressed is what a request has for a device, JSON: the content of a to-device event, say.
 type addressed struct {
 	to      *trust.Device
 	content []byte
 }
 
-// newToDevice is the request that sends each its content (specification, "Send-to-Device messaging"). It orders the messages.
-func newToDevice(eventType string, messages []addressed) lane.Request {
-	slices.SortStableFunc(messages, func(a, b addressed) int { return cmp.Compare(a.to.UserID, b.to.UserID) })
-	id := rand.Text()
-	body := append(signedjson.AppendName([]byte{'{'}, "messages"), '{')
-	for i, message := range messages {
-		if i == 0 || messages[i-1].to.UserID != message.to.UserID {
-			body = append(signedjson.AppendName(body, string(message.to.UserID)), '{')
+// appendAddressed appends a member with what there is for each device, by user and device. It orders the list.
+func appendAddressed(dst []byte, name string, list []addressed) []byte {
+	slices.SortStableFunc(list, func(a, b addressed) int { return cmp.Compare(a.to.UserID, b.to.UserID) })
+	dst = append(signedjson.AppendName(dst, name), '{')
+	for i, one := range list {
+		if i == 0 || list[i-1].to.UserID != one.to.UserID {
+			dst = append(signedjson.AppendName(dst, string(one.to.UserID)), '{')
 		}
-		body = append(signedjson.AppendName(body, string(message.to.DeviceID)), message.content...)
-		if i == len(messages)-1 || messages[i+1].to.UserID != message.to.UserID {
-			body = append(body, '}')
+		dst = append(signedjson.AppendName(dst, string(one.to.DeviceID)), one.content...)
+		if i == len(list)-1 || list[i+1].to.UserID != one.to.UserID {
+			dst = append(dst, '}')
 		}
 	}
-	return lane.Request{ID: id, Type: lane.ToDevice, Target: eventType + "/" + id, Body: append(body, "}}"...)}
+	return append(dst, '}')
+}
+
+// newToDevice is the request that sends each its content (specification, "Send-to-Device messaging"). It orders the messages.
+func newToDevice(eventType string, messages []addressed) lane.Request {
+	id := rand.Text()
+	return lane.Request{ID: id, Type: lane.ToDevice, Target: eventType + "/" + id, Body: append(appendAddressed([]byte{'{'}, "messages", messages), '}')}
 }
