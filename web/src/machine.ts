@@ -14,7 +14,7 @@ import { backedUpKeys, exportedKeys, exportKeys, importKeys, type ImportSource }
 import { isObject, jsonText, member, parse } from "./json.js";
 import { wasmModule } from "./load.js";
 import type { HostMethod } from "./program.js";
-import { bytesOf, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
+import { bytesOf, crossSigningKeysFrom, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
 import { watchSleep } from "./sleep.js";
 import { Tabs } from "./tabs.js";
 import { undecided, verifySignatures } from "./webcrypto.js";
@@ -805,8 +805,7 @@ export class OlmMachine {
    */
   async importCrossSigningKeysFromSecretStorage(getAccountData: AccountData, key: SecretStorageKey): Promise<CrossSigningStatus> {
     const storage = await this.openSecretStorage(getAccountData, key);
-    const [masterKey, self_signing_key, userSigningKey] = await Promise.all(["master", "self_signing", "user_signing"].map((usage) => storage.get(`m.cross_signing.${usage}`)));
-    return this.importCrossSigningKeys({ ...(masterKey && { masterKey }), ...(self_signing_key && { self_signing_key }), ...(userSigningKey && { userSigningKey }) });
+    return this.importCrossSigningKeys(await crossSigningKeysFrom((name) => storage.get(name)));
   }
 
   /**

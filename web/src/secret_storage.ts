@@ -6,7 +6,7 @@
 
 import { KnownSenderError, textOf } from "./errors.js";
 import { isObject, member } from "./json.js";
-import type { JsonObject } from "./types.js";
+import type { CrossSigningKeyExport, JsonObject } from "./types.js";
 import { subtleCrypto } from "./webcrypto.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -29,6 +29,15 @@ const macLength = 32;
 const maxText = 65_536;
 /** PBKDF2 takes some 0.3 seconds for half a million, the usual number, in a thread of the browser's. */
 const maxIterations = 10_000_000;
+
+/** The names of our private cross-signing keys in secret storage (client-server API, "Secrets"). */
+export const crossSigningSecrets = { masterKey: "m.cross_signing.master", self_signing_key: "m.cross_signing.self_signing", userSigningKey: "m.cross_signing.user_signing" } as const;
+
+/** Those of our private cross-signing keys that `get` finds in secret storage. */
+export async function crossSigningKeysFrom(get: (name: string) => Promise<string | null | undefined>): Promise<CrossSigningKeyExport> {
+  const found = await Promise.all(Object.entries(crossSigningSecrets).map(async ([key, secret]) => [key, await get(secret)] as const));
+  return Object.fromEntries(found.filter(([, seed]) => seed !== null && seed !== undefined));
+}
 
 /** Secret storage that was opened with its key. It is secret. */
 export class SecretStorage {

@@ -3,6 +3,7 @@
 
 import type { MatrixClient, UIAuthCallback } from "matrix-js-sdk";
 import type { OlmMachine } from "../../machine.js";
+import { crossSigningKeysFrom, crossSigningSecrets } from "../../secret_storage.js";
 import { queryKeys, send, sendWithAuth } from "./requests.js";
 
 /** As the SDK's options of the same name; secret storage is asked and told separately. */
@@ -24,17 +25,13 @@ export async function bootstrapCrossSigning(client: MatrixClient, machine: OlmMa
   await queryKeys(client, machine, [machine.userId]);
 }
 
-/** The names of private cross-signing keys in secret storage, in the client-server API. */
-const secrets = { masterKey: "m.cross_signing.master", self_signing_key: "m.cross_signing.self_signing", userSigningKey: "m.cross_signing.user_signing" } as const;
-
 /** Takes the private keys from secret storage, which the SDK opens. */
 export async function importFromSecretStorage({ secretStorage }: MatrixClient, machine: OlmMachine): Promise<void> {
-  const found = await Promise.all(Object.entries(secrets).map(async ([name, secret]) => [name, await secretStorage.get(secret)] as const));
-  await machine.importCrossSigningKeys(Object.fromEntries(found.filter(([, seed]) => seed !== undefined)));
+  await machine.importCrossSigningKeys(await crossSigningKeysFrom((name) => secretStorage.get(name)));
 }
 
 /** Puts the private keys there. */
 export async function exportToSecretStorage({ secretStorage }: MatrixClient, machine: OlmMachine): Promise<void> {
   const keys: Readonly<Record<string, string>> = { ...(await machine.exportCrossSigningKeys()) };
-  for (const [name, secret] of Object.entries(secrets)) if (keys[name] !== undefined) await secretStorage.store(secret, keys[name]);
+  for (const [name, secret] of Object.entries(crossSigningSecrets)) if (keys[name] !== undefined) await secretStorage.store(secret, keys[name]);
 }
