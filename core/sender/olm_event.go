@@ -19,7 +19,7 @@ func (f *Finder) PrepareEvent(index *trust.Index, in DecryptedOlmEvent) (key *Re
 		return nil, nil, err
 	}
 	if e.Type == typeRoomKey {
-		key, err = f.prepareKey(index, e.Envelope, content)
+		key, err = f.prepareKey(index, &RoomKey{Envelope: e.Envelope}, content)
 		return key, nil, err
 	}
 	if e.encounter, err = f.meet(index, &e.Envelope); err != nil {

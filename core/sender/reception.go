@@ -26,16 +26,15 @@ type Received struct {
 // Prepare takes a room key to where only signatures are missing. It changes nothing, and takes its view of index now: whatever index learns
 // before Finish is for Judge to bring in. The error is a *RoomKeyError.
 func (f *Finder) Prepare(index *trust.Index, in DecryptedOlmEvent) (*Reception, error) {
-	var e Envelope
-	content, err := e.open(index.Own(), in, typeRoomKey)
+	key := &RoomKey{}
+	content, err := key.open(index.Own(), in, typeRoomKey)
 	if err != nil {
 		return nil, err
 	}
-	return f.prepareKey(index, e, content)
+	return f.prepareKey(index, key, content)
 }
 
-func (f *Finder) prepareKey(index *trust.Index, e Envelope, content *signedjson.Object) (*Reception, error) {
-	key := &RoomKey{Envelope: e}
+func (f *Finder) prepareKey(index *trust.Index, key *RoomKey, content *signedjson.Object) (*Reception, error) {
 	if refusal := key.readContent(content); refusal != nil {
 		return nil, refusal
 	}
