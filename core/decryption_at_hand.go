@@ -70,7 +70,7 @@ func (m *Machine) atHand(name sessionName, open *opened) *session {
 	if in == nil || !whole && !in.complete {
 		return nil
 	}
-	if open != nil && !whole && (in.replays[blockOf(open.index)] == nil || !in.asides && anyClaimed(open.copies)) {
+	if open != nil && (!whole && in.replays[blockOf(open.index)] == nil || !in.asides && anyClaimed(open.copies)) {
 		return nil
 	}
 	return in

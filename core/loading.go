@@ -136,19 +136,21 @@ func (m *Machine) found(held map[*shelved]uint64, row *store.Row) {
 // vanished is for copies that were held before the store was read and were not in it.
 func (m *Machine) vanished(held map[*shelved]uint64) {
 	for there, rev := range held {
-		if in := m.shelf.find(nameOf(there.copy.CopyKey)); in != nil {
-			in.vanished(there, rev)
+		if in := m.shelf.find(nameOf(there.copy.CopyKey)); in != nil && in.vanished(there, rev) {
+			delete(m.shelf.rooms, in.name.room)
 		}
 	}
 }
 
-// vanished takes a copy off the list whose row is gone although it was there at rev: another tab has discarded it, and left a tombstone. What
-// we have yet to write of it stays.
-func (in *session) vanished(there *shelved, rev uint64) {
-	if rev != 0 && there.rev == rev && there.copy == there.stored {
-		in.drop(there)
-		in.asides = false
+// vanished takes a copy off the list whose row is gone although it was there at rev: another tab has discarded it, and left a tombstone, which is to be
+// read. What we have yet to write of it stays.
+func (in *session) vanished(there *shelved, rev uint64) bool {
+	if rev == 0 || there.rev != rev || there.copy != there.stored {
+		return false
 	}
+	in.drop(there)
+	in.asides = false
+	return true
 }
 
 // absent is a session of which nothing may be there. In a room that was read whole it is not put on the shelf for that: a server can name as
@@ -189,13 +191,20 @@ func (m *Machine) loadAsides(ctx context.Context, in *session) error {
 	if in.asides {
 		return nil
 	}
-	name := record.SessionKey(in.name.room, in.name.session)
+	if err := m.readAsides(ctx, record.SessionKey(in.name.room, in.name.session)); err != nil {
+		return err
+	}
+	in.asides = true
+	return nil
+}
+
+// readAsides reads the tombstones and withheld notices of a session, or of a room.
+func (m *Machine) readAsides(ctx context.Context, prefix store.Key) error {
 	for _, table := range []store.Table{store.Tombstones, store.Withheld} {
-		if err := m.eachRow(ctx, table, name, func(row *store.Row) { m.takeRow(table, row) }); err != nil {
+		if err := m.eachRow(ctx, table, prefix, func(row *store.Row) { m.takeRow(table, row) }); err != nil {
 			return err
 		}
 	}
-	in.asides = true
 	return nil
 }
 

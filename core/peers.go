@@ -183,12 +183,34 @@ func (m *Machine) rereadCopies(ctx context.Context, names []sender.CopyKey) erro
 			m.take(row)
 		}
 	}
+	whole := map[ids.RoomID][]*session{}
 	for i := range rows[:len(keys)] {
+		in := m.shelf.session(nameOf(before[i].copy.CopyKey))
 		if rows[i].Rev == 0 {
-			m.shelf.session(nameOf(before[i].copy.CopyKey)).vanished(before[i], revs[i])
-			continue
+			in.vanished(before[i], revs[i])
+		} else {
+			m.take(&rows[i])
 		}
-		m.take(&rows[i])
+		if _, is := m.shelf.rooms[in.name.room]; is {
+			whole[in.name.room] = append(whole[in.name.room], in)
+		}
+	}
+	return m.rereadAsides(ctx, whole)
+}
+
+// rereadAsides brings rooms that were read whole up to what another tab left in the place of copies that it discarded: nobody reads there again before it
+// is asked about an event.
+func (m *Machine) rereadAsides(ctx context.Context, whole map[ids.RoomID][]*session) error {
+	for room, sessions := range whole {
+		if err := m.readAsides(ctx, record.RoomKey(room)); err != nil {
+			for room := range whole {
+				delete(m.shelf.rooms, room)
+			}
+			return err
+		}
+		for _, in := range sessions {
+			in.asides = true
+		}
 	}
 	return nil
 }

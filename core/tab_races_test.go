@@ -8,6 +8,7 @@ import (
 
 	"knownsender/core"
 	"knownsender/core/ids"
+	"knownsender/core/policy"
 	"knownsender/core/record"
 	"knownsender/core/sender"
 	"knownsender/core/store"
@@ -214,4 +215,31 @@ func TestRoomKeysOfAnotherTab(t *testing.T) {
 		t.Errorf("%v was told", got)
 	}
 	two.wantCodes(message, shownUnsure)
+}
+
+// T06: a room is loaded in one tab while another discards the copy of a room key. From then on the tombstone speaks against a claim of the same session
+// there too, whichever way the event is asked about.
+func TestDiscardedInAnotherTabWhileTheRoomIsLoaded(t *testing.T) {
+	one := newWorld(t)
+	alice, phone := one.alice()
+	phone.NotCrossSigned().CorruptlyCrossSigned()
+	session := one.kit.Outbound()
+	message := phone.Message(string(room), session, "hello")
+	session.SkipTo(0)
+	one.plant(one.claimed(phone, session, 0))
+	one.kept(one.event(phone, room, session))
+	two, deliver := peers(t, one)
+	if err := two.machine.LoadRoom(context.Background(), room); err != nil {
+		t.Fatal(err)
+	}
+	one.answer(alice)
+	deliver()
+	if info, err := two.machine.RoomEventEncryptionInfo(eventName(t, message)); err != nil || info.Verdict.Code != "tampered" {
+		t.Errorf("its shield: %v, %v", info, err)
+	}
+	two.machine.SetTrustRequirement(policy.Untrusted)
+	if _, err, is := atHand(two.machine, message); !is || err == nil || codeOf(t, err) != "tampered" {
+		t.Errorf("from memory: %v", err)
+	}
+	two.wantCodes(message, hidden("tampered"))
 }
