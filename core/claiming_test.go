@@ -13,6 +13,7 @@ import (
 	"knownsender/core/olm"
 	"knownsender/core/record"
 	"knownsender/core/store"
+	"knownsender/core/store/storetest"
 	"knownsender/core/testkit"
 )
 
@@ -304,6 +305,25 @@ func TestTwoTabsSealAtOnce(t *testing.T) {
 		if _, err := phone.opens(content); err != nil {
 			t.Errorf("two messages of one key: %v", err)
 		}
+	}
+}
+
+// F05: a message whose session could not be stored is not given away with the error: the next one would have its keys.
+func TestSealedAndNotStored(t *testing.T) {
+	d := withAccount(t)
+	alice := d.kit.User("@alice:example.org")
+	phone := d.stranger(alice, "PHONE")
+	d.answer(alice)
+	d.claims(claimAnswer(phone, phone.offer()), "@alice:example.org")
+	var faulty *storetest.Faulty
+	d.wrap = func(under store.Store) store.Store {
+		faulty = storetest.NewFaulty(under)
+		return faulty
+	}
+	d.reopen()
+	faulty.FailAt("Commit", 1, store.CodeQuota)
+	if content, err := d.encrypts(phone, "{}"); err == nil || codeOf(t, err) != store.CodeQuota || content != nil {
+		t.Errorf("%s, %v", content, err)
 	}
 }
 

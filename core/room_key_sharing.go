@@ -80,6 +80,7 @@ func (m *Machine) ShareRoomKey(ctx context.Context, room ids.RoomID, users []ids
 		}
 	}
 	s.post()
+	a.withdrawShares(room, s.session)
 	var requests []lane.Request
 	for _, share := range a.underWay(s.session) {
 		if m.lanes.fetcher == nil {
@@ -254,6 +255,7 @@ func (s *roomSharing) notify(code string, devices []trust.Device, stored *record
 	}
 	for i := range devices {
 		if notice := (record.Told{UserID: devices[i].UserID, DeviceID: devices[i].DeviceID, Code: code}); !told[notice] {
+			told[notice] = true
 			s.told = append(s.told, notice)
 			s.notices = append(s.notices, addressed{&devices[i], s.withheldContent(code)})
 		}
@@ -287,6 +289,19 @@ func (a *ownAccount) underWay(session megolm.SessionID) (shares []*keyShare) {
 		}
 	}
 	return shares
+}
+
+// withdrawShares takes requests off the list that share what was the room's session before this one: it will not be used any more, and among those they
+// are for may be some that have left. What a host was given is its own to send.
+func (a *ownAccount) withdrawShares(room ids.RoomID, session megolm.SessionID) {
+	m := a.machine
+	a.shares = slices.DeleteFunc(a.shares, func(share *keyShare) bool {
+		over := m.lanes.fetcher != nil && share.room == room && share.session != session && share.request.sending == nil
+		if over {
+			share.request.done(m)
+		}
+		return over
+	})
 }
 
 // sharesUnderWay reports whether there are any: then not everybody has the session's key.

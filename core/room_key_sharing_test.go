@@ -777,6 +777,34 @@ func TestSharingThroughTheFetcher(t *testing.T) {
 	}
 }
 
+// Given a server that did not take a key for Bob, when Bob has left and the room has another key, then the retry lane does not send him the old one.
+func TestKeysOfAnEndedSessionAreNotSentAgain(t *testing.T) {
+	d, server := withServer(t)
+	bob := d.kit.User("@bob:example.org")
+	phone := d.unreached(bob, "PHONE")
+	server.knows(bob, d.me)
+	server.keys = func() []byte {
+		server.isDown(true)
+		return claimAnswer(phone.peer, phone.offer())
+	}
+	if _, err := d.shares([]ids.UserID{"@me:example.org", "@bob:example.org"}); err == nil || codeOf(t, err) != lane.CodeFetchStatus {
+		t.Fatalf("%v", err)
+	}
+	<-server.sent // the claim
+	server.isDown(false)
+	if _, err := d.shares([]ids.UserID{"@me:example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	d.mustSend("after he left")
+	*d.clock += 3_600_000
+	if _, err := d.machine.Retry(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if counts := d.machine.LaneCounts(); counts.Requests != 0 || len(server.sent) != 0 {
+		t.Errorf("%+v, %d sent", counts, len(server.sent))
+	}
+}
+
 // Scenario 58: our own copy of what we send with goes the road of every room key. Made before our identity is set up it is of a device that nobody vouches
 // for, and rises with it; made afterwards it is ours at once.
 func TestScenario58OurOwnCopy(t *testing.T) {

@@ -75,7 +75,10 @@ func (m *Machine) EncryptToDeviceEvent(ctx context.Context, user ids.UserID, id 
 		}
 		return nil, set.ops(), err
 	})
-	return sealed, err
+	if err != nil { // what may not be durable is not given away
+		return nil, err
+	}
+	return sealed, nil
 }
 
 // seal encrypts an event for a device of the set: the content of m.room.encrypted. Errors are *olm.Error, no_olm_session or bad_olm_plaintext.

@@ -55,6 +55,10 @@ func (m *Machine) VerifyIdentity(ctx context.Context, user ids.UserID, master ke
 	if err != nil {
 		return nil, err
 	}
+	// Whatever else stands in it nobody has compared: it would be the server's words under our signature, a one-time key of this device for instance.
+	if !crosssigning.Describes(object, user, trust.RoleMaster, master) {
+		return nil, &crosssigning.Error{Code: crosssigning.CodeNotSignable, Role: trust.RoleMaster}
+	}
 	return a.sign(ctx, user, master.String(), object, signer)
 }
 

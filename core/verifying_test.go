@@ -131,6 +131,27 @@ func TestMasterKeyThatCannotBeSigned(t *testing.T) {
 	d.verifiesNot("a fraction", crosssigning.CodeNotSignable, err)
 }
 
+// Given a master key in an object that the server has written more into, when it is confirmed, then nothing is signed: the user has compared the key, and a
+// `key` beside it would be a one-time key of this device's, by our own signature.
+func TestMasterKeyWithMoreBesideIt(t *testing.T) {
+	d := withAccount(t)
+	bob := d.kit.User("@bob:example.org")
+	for _, user := range []*testkit.User{d.me, bob} {
+		user.Identity.Master.After(testkit.Set("key", "3C5BFWi2Y8MaVvjM8M22DBmh24PmgR0nPvJOIArzgyI"))
+	}
+	d.answer(d.me, bob)
+	_, err := d.machine.VerifyIdentity(context.Background(), me, master(d.me))
+	d.verifiesNot("our own", crosssigning.CodeNotSignable, err)
+	must(d.machine.ImportCrossSigningKeys(context.Background(), seeds(d.me.Identity)))
+	for _, request := range d.requests(lane.SignatureUpload) {
+		if err := d.mark(request.ID, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = d.machine.VerifyIdentity(context.Background(), "@bob:example.org", master(bob))
+	d.verifiesNot("somebody's", crosssigning.CodeNotSignable, err)
+}
+
 // Given our own identity and no private key of it, when the user confirms it, then it is trusted and this device signs its master key; other people cannot
 // be signed from here. With private keys, what the user takes back stays so until they are imported again.
 func TestVerifyOurselves(t *testing.T) {

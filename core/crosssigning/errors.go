@@ -7,7 +7,7 @@ const (
 	CodeBadSeed      = "bad_cross_signing_seed"      // not 32 bytes in base64
 	CodeNoKeys       = "no_cross_signing_keys"       // a set of keys without any key
 	CodeMissingKey   = "missing_signing_key"         // the private key that is to sign is not here
-	CodeNotSignable  = "object_not_signable"         // the object has no canonical form
+	CodeNotSignable  = "object_not_signable"         // the object has no canonical form, or says more than was to be signed
 	CodeStateDamaged = "cross_signing_state_damaged" // the stored form is not one
 )
 

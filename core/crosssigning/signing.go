@@ -1,6 +1,7 @@
 package crosssigning
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"slices"
 
@@ -73,6 +74,12 @@ func (k *Keys) Publish(user ids.UserID, device Signer) (*Published, error) {
 		}
 	}
 	return &Published{objects[0], objects[1], objects[2]}, nil
+}
+
+// Describes reports whether an object says what a cross-signing key object has to, and nothing else.
+func Describes(object *signedjson.Object, user ids.UserID, role trust.Role, public keys.Ed25519) bool {
+	message, err := object.SignedBytes()
+	return err == nil && bytes.Equal(message, keyObject(user, role, public))
 }
 
 // keyObject is a cross-signing key object without its signatures, canonical.
