@@ -120,6 +120,30 @@ describe("a matrix-js-sdk client with knownsender sends", () => {
     });
   });
 
+  test("no key to somebody who has left while it waited for its turn", async () => {
+    await withSdk(chrome, async (page) => {
+      const alice = new Alice();
+      await inRoom(page, alice);
+      const got = await page.inPage(async ({ room, left }) => {
+        const me = sdkkit.me();
+        const there = me.client.getRoom(room) ?? new sdkkit.sdk.Room(room, me.client, "");
+        let letGo: (response: Response) => void = () => undefined;
+        const held = new Promise<Response>((resolve) => (letGo = resolve));
+        me.server.instead = ({ path }) => (path.endsWith("/keys/claim") ? held : undefined);
+        const prepared = Promise.allSettled([me.crypto.prepareToEncrypt(there), me.crypto.prepareToEncrypt(there)]);
+        await sdkkit.until("the first asks for a one-time key", () => me.server.askedFor("/keys/claim").length > 0);
+        me.server.sync(left);
+        await sdkkit.until("she has left", () => there.getMember("@alice:test")?.membership === "leave");
+        me.server.instead = undefined;
+        letGo(Response.json({ errcode: "M_UNKNOWN" }, { status: 500 }));
+        const outcomes = (await prepared).map(({ status }) => status);
+        await sdkkit.end(me);
+        return { outcomes, toHer: me.server.asked.filter(({ path }) => path.includes("/sendToDevice/m.room.encrypted/")).length };
+      }, { room, left: rooms([{ ...state("m.room.member", { membership: "leave" }, "@alice:test"), event_id: "$left" }]) });
+      assert.deepEqual(got, { outcomes: ["rejected", "fulfilled"], toHer: 0 });
+    });
+  });
+
   test("nothing when the key cannot be shared, and again when it can; nothing that was cancelled", async () => {
     await withSdk(chrome, async (page) => {
       const alice = new Alice();

@@ -10,7 +10,7 @@ import type { Sending } from "./seam.js";
 export class RoomSending {
   readonly #machine: OlmMachine;
   readonly #encryption: RoomEncryption;
-  /** By room, the encryption that was sent last: what comes next waits for it. */
+  /** By room, what was begun last: what comes next waits for it, and looks only then at who is in the room. */
   readonly #last = new Map<string, Promise<void>>();
   readonly #encrypted: (event: MatrixEvent) => void;
   /** Which devices get room keys. */
@@ -32,10 +32,19 @@ export class RoomSending {
   };
 
   /** Shares the room's key with everybody who can read along. Rejects as {@link RoomEncryption.settings} and {@link OlmMachine.shareRoomKey}. */
-  async share(room: Room): Promise<void> {
+  share(room: Room): Promise<void> {
+    return this.#inTurn(room, () => this.#share(room));
+  }
+
+  #inTurn(room: Room, work: () => Promise<void>): Promise<void> {
+    const done = (this.#last.get(room.roomId) ?? Promise.resolve()).catch(() => undefined).then(work);
+    this.#last.set(room.roomId, done);
+    return done;
+  }
+
+  async #share(room: Room): Promise<void> {
     const settings = await this.#encryption.settings(room.roomId, room.currentState);
     const users = (await room.getEncryptionTargetMembers()).map(({ userId }) => userId);
-    await this.#machine.updateTrackedUsers(users); // members that are loaded only now
     await this.#machine.shareRoomKey(room.roomId, users, {
       historyVisibility: room.getHistoryVisibility(), sharingStrategy: this.sharingStrategy,
       rotationPeriod: settings?.sessionRotationPeriodMs, rotationPeriodMessages: settings?.sessionRotationPeriodMessages,
@@ -50,9 +59,7 @@ export class RoomSending {
         return true;
       }
       room.updatePendingEvent(event, EventStatus.ENCRYPTING);
-      const encryption = (this.#last.get(room.roomId) ?? Promise.resolve()).catch(() => undefined).then(() => this.#encrypt(room, event));
-      this.#last.set(room.roomId, encryption);
-      await encryption;
+      await this.#inTurn(room, () => this.#encrypt(room, event));
     } catch (thrown) {
       if (event.status === EventStatus.CANCELLED) return false;
       event.error = thrown as MatrixError; // so the SDK calls whatever it was
@@ -65,7 +72,7 @@ export class RoomSending {
   }
 
   async #encrypt(room: Room, event: MatrixEvent): Promise<void> {
-    await this.share(room);
+    await this.#share(room);
     if (event.status === EventStatus.CANCELLED) return;
     const { ed25519, curve25519 } = this.#machine.identityKeys;
     const content = await this.#machine.encryptRoomEvent(room.roomId, event.getType(), event.getContent() as JsonObject);
