@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 
 	"knownsender/core/ids"
 	"knownsender/core/keyfile"
@@ -279,7 +280,7 @@ func (i *Import) store(ctx context.Context) error {
 	}
 	window := i.window
 	i.window, i.opened = nil, 0
-	slices.SortFunc(window, func(a, b importing) int { return a.compare(&b) })
+	sort.Slice(window, func(a, b int) bool { return window[a].compare(&window[b]) < 0 })
 	if err := i.machine.breathe(ctx); err != nil {
 		return err
 	}
@@ -297,7 +298,8 @@ func (i *Import) store(ctx context.Context) error {
 		clear(chunk)
 		i.machine.tell()
 	}
-	slices.SortFunc(i.Failures[failures:], func(a, b ImportFailure) int { return cmp.Compare(a.Position, b.Position) })
+	fresh := i.Failures[failures:]
+	sort.Slice(fresh, func(a, b int) bool { return fresh[a].Position < fresh[b].Position })
 	return nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
-	"strings"
+	"sort"
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
@@ -314,7 +314,7 @@ func (app *Application) beginDevices(w *work) {
 		app.problems.add(Problem{UserID: w.user, DeviceID: x.own.DeviceID, Code: CodeOwnDeviceMissing})
 		if stored := w.stored.device(x.own.DeviceID); stored != nil {
 			w.devices = append(w.devices, deviceWork{id: stored.DeviceID, stored: app.again(w, stored)})
-			slices.SortFunc(w.devices, func(a, b deviceWork) int { return strings.Compare(string(a.id), string(b.id)) })
+			sort.Slice(w.devices, func(i, j int) bool { return w.devices[i].id < w.devices[j].id })
 		}
 	}
 }

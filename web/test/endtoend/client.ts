@@ -117,7 +117,7 @@ export function offer(client: EndToEndClient): void {
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until there is something, and answers with it. */
-export async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>, patience = 20_000): Promise<T> {
+export async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>, patience = 40_000): Promise<T> {
   for (const end = Date.now() + patience; ; await pause(50)) {
     const found = await look();
     if (found !== undefined) return found;

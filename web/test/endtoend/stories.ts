@@ -85,7 +85,7 @@ async function meeting(world: World): Promise<Meeting> {
 async function heardOfReset({ alice, bob, carol }: Meeting): Promise<void> {
   const masterKey = await alice.client.masterKey();
   for (const seat of [bob, carol]) {
-    await until("Alice's new identity is known", async () => {
+    await until(`${seat.login.userId} knows Alice's new identity`, async () => {
       if (seat === bob) await bob.client.catchUp();
       return (await seat.client.identity(alice.login.userId))?.masterKey === masterKey || undefined;
     });
