@@ -39,6 +39,8 @@ const (
 	claimPart = 16
 	// claimTimeout is how long the server may wait for other servers, in milliseconds; within the budget of a request.
 	claimTimeout = 8_000
+	// maxKeylessTries is after how many tries in vain a device is left alone for no longer than the time before: a quarter of an hour.
+	maxKeylessTries = 7
 )
 
 // claim is what a /keys/claim asks for.
@@ -159,7 +161,9 @@ func (a *ownAccount) claimed(ctx context.Context, c *claim, answer []byte) error
 		if len(a.keyless) >= maxVain { // forgetting costs a claim too many
 			clear(a.keyless)
 		}
-		a.keyless[device.Curve25519] = a.keyless[device.Curve25519].After(m.now(), 0, m.lanes.jitter())
+		last := a.keyless[device.Curve25519]
+		last.Tries = min(last.Tries, maxKeylessTries) // it gets no room key while it is left alone, and nobody says when there are keys again
+		a.keyless[device.Curve25519] = last.After(m.now(), 0, m.lanes.jitter())
 	}
 	return nil
 }

@@ -308,6 +308,35 @@ func TestTwoTabsSealAtOnce(t *testing.T) {
 	}
 }
 
+// Given a device that the server has no one-time key of for a day, when there is one again, then it is claimed within twenty minutes, however often it was
+// asked for in vain.
+func TestDeviceThatWasLongWithoutKeys(t *testing.T) {
+	d := withAccount(t)
+	alice := d.kit.User("@alice:example.org")
+	phone := d.stranger(alice, "PHONE")
+	d.answer(alice)
+	claim := func() *lane.Request {
+		t.Helper()
+		return must(d.machine.MissingSessions(context.Background(), []ids.UserID{"@alice:example.org"}))
+	}
+	vain := 0
+	for end := *d.clock + 24*3_600_000; *d.clock < end; *d.clock += 60_000 {
+		if request := claim(); request != nil {
+			vain++
+			if err := d.mark(request.ID, claimAnswer()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if vain < 12 || vain > 110 {
+		t.Errorf("asked for %d times", vain)
+	}
+	if *d.clock += 20 * 60_000; claim() == nil {
+		t.Error("it is still left alone")
+	}
+	d.claims(claimAnswer(phone, phone.offer()), "@alice:example.org")
+}
+
 // F05: a message whose session could not be stored is not given away with the error: the next one would have its keys.
 func TestSealedAndNotStored(t *testing.T) {
 	d := withAccount(t)
