@@ -75,12 +75,13 @@ export interface OpenOptions {
    * Where everything is kept: an IndexedDB database of that name, or memory that is gone with the machine. There is no default, and no
    * falling back from one to the other: where IndexedDB cannot be had, opening fails.
    *
-   * The ids, device keys and room keys in the database are not encrypted by this version.
+   * Nothing in the database is encrypted by this version: ids, room keys, the Olm account, private cross-signing keys.
    */
   store: { name: string } | { memory: true };
   /**
-   * The client's own fetch, so that the machine can ask `/keys/query` for the senders of room keys as soon as they arrive, and again later.
-   * Without it the client sends what {@link OlmMachine.outgoingRequests} lists. Of several tabs over one database, one asks for all.
+   * The client's own fetch, so that the machine can ask `/keys/query` for the senders of room keys as soon as they arrive, and again later; and, where
+   * its Olm account is here, upload keys and send what its methods begin. Without it the client sends what {@link OlmMachine.outgoingRequests} lists. Of
+   * several tabs over one database, one asks and uploads for all.
    */
   http?: { fetch: HostFetch };
   /** The policy to begin with; `Untrusted` when it is not given, as in matrix-sdk-crypto: everything is shown, with shields. */
@@ -128,10 +129,12 @@ interface Answers {
  * Tells who sent every room key, keeps that with the key, and decides what may be shown.
  *
  * The machine is told: room keys as the client's Olm decrypted them, or the raw to-device events where the account is here; the device lists of
- * `/sync`; room events. It sends `/keys/query`, and for its own account what the methods begin (keys, claims, to-device messages), through the client's
- * own fetch (`http.fetch`), or the client sends what {@link outgoingRequests} lists; it makes no other requests. Every failure is a {@link KnownSenderError} with a stable `code`. Beside the
- * codes named at each method, any may fail with `closed` after {@link close}, and with {@link EngineStoppedError} when the program under it has ended;
- * those that write may fail with the store's codes: `quota`, `blocked`, `unavailable`, `aborted`, `store_lost`, `too_large`.
+ * `/sync`; room events. Its requests go through the client's own fetch (`http.fetch`), or the client sends them: those that methods resolve with, and
+ * what {@link outgoingRequests} lists. There are no others.
+ *
+ * Every failure is a {@link KnownSenderError} with a stable `code`. Beside the codes named at each method, any may fail with `closed` after
+ * {@link close}, and with {@link EngineStoppedError} when the program under it has ended; those that write may fail with the store's codes: `quota`,
+ * `blocked`, `unavailable`, `aborted`, `store_lost`, `too_large`.
  */
 export class OlmMachine {
   /** Our own user id. */
@@ -503,8 +506,8 @@ export class OlmMachine {
 
   /**
    * Makes the next upload to the server-side backup, of up to a hundred room keys; null when everything is there. Send it, say so with
-   * {@link markRoomKeysAsBackedUp} or {@link markRequestAsSent}, and ask again. With `http.fetch`, {@link uploadRoomKeys} does all of it. Suspended keys stay here, and so do keys that are here only because somebody handed them over.
-   * Errors: `backup_disabled`.
+   * {@link markRoomKeysAsBackedUp} or {@link markRequestAsSent}, and ask again. With `http.fetch`, {@link uploadRoomKeys} does all of it. Suspended keys
+   * stay here, and so do keys that are here only because somebody handed them over. Errors: `backup_disabled`.
    */
   async backupRoomKeys(): Promise<KeysBackupRequest | null> {
     this.#open();

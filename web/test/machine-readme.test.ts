@@ -23,9 +23,12 @@ const readme = readFileSync(join(top, "README.md"), "utf8");
 const client = `
 declare const session: { readonly userId: string; readonly deviceId: string; readonly identityKeys: { readonly ed25519: string; readonly curve25519: string } };
 declare const sync: {
-  readonly roomKeys: readonly { readonly sender: string; readonly senderKey: string; readonly payload: string }[];
+  readonly to_device: { readonly events: readonly import("knownsender").JsonObject[] };
+  readonly device_one_time_keys_count: Readonly<Record<string, number>>;
+  readonly device_unused_fallback_key_types: readonly string[];
   readonly device_lists: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
 };
+declare const roomKeys: readonly { readonly sender: string; readonly senderKey: string; readonly payload: string }[];
 declare function saveSyncToken(): void;
 declare function post(path: string, body: string): Promise<string>;
 declare const roomEvent: string;
@@ -43,12 +46,6 @@ declare const recoveryKey: string;
 declare function get(path: string): Promise<string>;
 declare function put(path: string, body: string): Promise<void>;
 declare const authenticatedFetch: import("knownsender").HostFetch;
-declare const raw: {
-  readonly to_device: { readonly events: readonly import("knownsender").JsonObject[] };
-  readonly device_one_time_keys_count: Readonly<Record<string, number>>;
-  readonly device_unused_fallback_key_types: readonly string[];
-  readonly device_lists: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
-};
 declare const members: readonly string[];
 declare const encryption: { readonly algorithm: string; readonly rotation_period_ms?: number; readonly rotation_period_msgs?: number };
 declare const historyVisibility: "invited" | "joined" | "shared" | "world_readable";
