@@ -454,6 +454,29 @@ func TestBrokenChannelsAreMended(t *testing.T) {
 	}
 }
 
+// T14: Mallory lists Alice's identity key as that of a device of hers, and sends nonsense in its name. Our channel with Alice's phone stays as it is.
+func TestChannelsAreNotMendedWithWhoeverListsTheirKey(t *testing.T) {
+	d := withAccount(t)
+	alice, mallory := d.kit.User("@alice:example.org"), d.kit.User("@mallory:example.org")
+	hers, phone := d.peer(mallory, "HERS", d.uploaded()[0]), d.stranger(alice, "PHONE")
+	mallory.DeviceWith("ALSO HERS", phone.Curve25519())
+	d.answer(alice, mallory)
+	d.claims(claimAnswer(phone, phone.offer()), "@alice:example.org")
+	d.syncs(hers.seals(hers.addressed("m.custom", map[string]any{})))
+	if _, err := hers.opens(must(d.encrypts(hers, "{}"))); err != nil {
+		t.Fatal(err)
+	}
+	nonsense := jsonOf(t, hers.seals(hers.addressed("m.custom", map[string]any{})))
+	nonsense["content"].(map[string]any)["sender_key"] = phone.Curve25519()
+	refusedWith(t, "nonsense", &d.syncs(testkit.JSON(nonsense)).Events[0], olm.CodeUnknownOlmSession)
+	if broken := d.requests(lane.KeysClaim); len(broken) != 0 {
+		t.Errorf("%s", broken[0].Body)
+	}
+	if _, err := phone.opens(must(d.encrypts(phone, "{}"))); err != nil {
+		t.Error(err)
+	}
+}
+
 // claiming is a homeserver that hands out one-time keys and takes to-device messages, as far as it is told to.
 type claiming struct {
 	*homeserver

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/olm"
 	"knownsender/core/trust"
@@ -36,12 +37,16 @@ func (a *ownAccount) mend(ctx context.Context, sealed []sealedEvent) error {
 	m := a.machine
 	var broken []trust.Device
 	var wanted []keys.Curve25519
+	seen := map[keys.Curve25519]bool{}
 	for i := range sealed {
 		s := &sealed[i]
-		if !s.wedged || a.mending[s.key] || !a.keyless[s.key].Due(m.now()) {
+		if !s.wedged || seen[s.key] || a.mending[s.key] || !a.keyless[s.key].Due(m.now()) {
 			continue
 		}
 		if device, known := m.trust.DeviceByCurve(s.user, s.key); known && s.key != a.Curve25519() {
+			if seen[s.key] = true; m.listedByOthers(s.key, s.user) {
+				continue
+			}
 			a.mending[s.key] = true
 			broken, wanted = append(broken, device), append(wanted, s.key)
 		}
@@ -63,4 +68,15 @@ func (a *ownAccount) mend(ctx context.Context, sealed []sealedEvent) error {
 		m.deliverDue()
 	}
 	return err
+}
+
+// listedByOthers reports whether anybody but the user has a device with that identity key. Nobody has to prove that a key is theirs to list it: a session
+// begun for such a device would take the place of the one with its owner, who could not open what is sent.
+func (m *Machine) listedByOthers(key keys.Curve25519, than ids.UserID) bool {
+	for user := range m.trust.Users() {
+		if _, listed := m.trust.DeviceByCurve(user, key); listed && user != than {
+			return true
+		}
+	}
+	return false
 }
