@@ -23,8 +23,8 @@ import (
 const (
 	// sealingPart is for how many devices a key is sealed in one batch: in between the page has its turn.
 	sealingPart = 32
-	// messagesPerRequest is how many messages a to-device request carries at most.
-	messagesPerRequest = 250
+	// messagesPerRequest is how many messages a to-device request carries at most: some hundred kilobytes, which a slow connection takes within the budget.
+	messagesPerRequest = 50
 )
 
 // keyShare is a to-device request under way, and what it will have done.

@@ -21,7 +21,8 @@ import (
 // that. Our own is trusted from then on, as by TrustOwnIdentity, and signed by this device. With a Fetcher the signature is sent before it returns; without
 // one the request, which is among OutgoingRequests, is returned. Errors: *AccountError no_account; *trust.ApplicationError identity_unknown,
 // own_identity_unknown and own_identity_mismatch; *CrossSigningError identity_mismatch, cross_signing_damaged and signature_refused;
-// *crosssigning.Error missing_signing_key and object_not_signable; those of the store; and *lane.FetchError: then the request stays on the list.
+// *crosssigning.Error missing_signing_key and object_not_signable (our own is trusted all the same); those of the store; and *lane.FetchError: then the
+// request stays on the list.
 func (m *Machine) VerifyIdentity(ctx context.Context, user ids.UserID, master keys.Ed25519) (*lane.Request, error) {
 	m.turn.Lock()
 	defer m.leave()

@@ -56,6 +56,14 @@ func (p *program) unattended(f func()) {
 	}()
 }
 
+// attempt is unattended for a request: when it is over, the retry lane looks at when it, or another, is due again.
+func (p *program) attempt(f func()) {
+	p.unattended(func() {
+		defer p.wake()
+		f()
+	})
+}
+
 // survive is deferred around what no call waits for: a panic there would end the program, and every call with it (F32). It is told, without
 // its value, which might hold a key.
 func (p *program) survive() {

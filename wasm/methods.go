@@ -178,7 +178,7 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 		ClaimsMayOverruleDirect: string(args[6]) == "true",
 		Listener:                announcer{p.host},
 		Fetcher:                 fetcher,
-		Spawn:                   p.unattended,
+		Spawn:                   p.attempt,
 	})
 	if err != nil {
 		_ = rows.Close()

@@ -46,7 +46,7 @@ test("an identity is made with the user's password, once; this device is signed 
   });
 });
 
-test("an identity whose keys are elsewhere is not replaced unasked", async () => {
+test("an identity whose keys are elsewhere is not replaced unasked, and has none to put into secret storage", async () => {
   await withSdk(chrome, async (page) => {
     await openMe(page);
     const answer = await page.inPage(async () => {
@@ -61,10 +61,11 @@ test("an identity whose keys are elsewhere is not replaced unasked", async () =>
       const me = sdkkit.me();
       me.server.people.know(answer);
       await me.server.oneTimeKeys();
-      const code = await me.crypto.bootstrapCrossSigning().then(() => "", (thrown: unknown) => (thrown instanceof sdkkit.ks.KnownSenderError ? thrown.code : String(thrown)));
+      const codeOf = (work: Promise<void>): Promise<string> => work.then(() => "", (thrown: unknown) => (thrown instanceof sdkkit.ks.KnownSenderError ? thrown.code : String(thrown)));
+      const codes = [await codeOf(me.crypto.bootstrapCrossSigning()), await codeOf(me.crypto.exportCrossSigningKeysToSecretStorage())];
       await sdkkit.end(me);
-      return { code, uploads: me.server.askedFor("/device_signing/upload").length };
+      return { codes, uploads: me.server.askedFor("/device_signing/upload").length };
     }, answer);
-    assert.deepEqual(got, { code: "cross_signing_identity_exists", uploads: 0 });
+    assert.deepEqual(got, { codes: ["cross_signing_identity_exists", "missing_signing_key"], uploads: 0 });
   });
 });

@@ -137,7 +137,7 @@ export class KnownSenderCrypto {
     return importFromSecretStorage(this.#client, this.machine);
   }
 
-  /** Puts our private cross-signing keys into secret storage, which the client has set up. */
+  /** Puts our private cross-signing keys into secret storage, which the client has set up. Errors: `missing_signing_key` when there are none. */
   exportCrossSigningKeysToSecretStorage(): Promise<void> {
     return exportToSecretStorage(this.#client, this.machine);
   }

@@ -2,6 +2,7 @@
 // keeps the private keys between devices.
 
 import type { MatrixClient, UIAuthCallback } from "matrix-js-sdk";
+import { KnownSenderError } from "../../errors.js";
 import type { OlmMachine } from "../../machine.js";
 import { crossSigningKeysFrom, crossSigningSecrets } from "../../secret_storage.js";
 import { queryKeys, send, sendWithAuth } from "./requests.js";
@@ -30,8 +31,10 @@ export async function importFromSecretStorage({ secretStorage }: MatrixClient, m
   await machine.importCrossSigningKeys(await crossSigningKeysFrom((name) => secretStorage.get(name)));
 }
 
-/** Puts the private keys there. */
+/** Puts the private keys there. Errors: `missing_signing_key` when there are none. */
 export async function exportToSecretStorage({ secretStorage }: MatrixClient, machine: OlmMachine): Promise<void> {
-  const keys: Readonly<Record<string, string>> = { ...(await machine.exportCrossSigningKeys()) };
+  const held = await machine.exportCrossSigningKeys();
+  if (held === null) throw new KnownSenderError("missing_signing_key", "There are no private cross-signing keys of our identity here.");
+  const keys: Readonly<Record<string, string>> = { ...held };
   for (const [name, secret] of Object.entries(crossSigningSecrets)) if (keys[name] !== undefined) await secretStorage.store(secret, keys[name]);
 }
