@@ -232,7 +232,7 @@ func readOffer(users *signedjson.Object, device trust.Device) (o offer, err erro
 
 var errNoOneTimeKey = errors.New("no one-time key that the device has signed")
 
-// begin begins a session with each key. Where it mends, the other side hears of it by an empty message.
+// begin begins a session with each key, where there is none yet. Where it mends, the other side hears of it by an empty message.
 func (a *ownAccount) begin(ctx context.Context, with []offer, mends bool) error {
 	m := a.machine
 	var messages []addressed
@@ -248,11 +248,15 @@ func (a *ownAccount) begin(ctx context.Context, with []offer, mends bool) error 
 		}
 		for i := range with {
 			device := &with[i].device
+			channels := set.with[device.Curve25519]
+			// The answer may have been taken over in part before, and a one-time key is good for one session.
+			if mends && channels.mended(m.now()) || !mends && len(channels.Sessions()) > 0 {
+				continue
+			}
 			session, err := a.NewOutbound(device.Curve25519, with[i].key)
 			if err != nil {
 				return nil, nil, err
 			}
-			channels := set.with[device.Curve25519]
 			channels.moveOn(channels.Add(session))
 			if !mends {
 				continue

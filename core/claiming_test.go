@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -575,4 +576,60 @@ func TestSessionsThroughTheFetcher(t *testing.T) {
 			t.Fatalf("no %v", want)
 		}
 	}
+}
+
+// Given an answer with the keys of more devices than one batch takes, when the store fails at the second batch and the answer is brought again, then every
+// device opens what is sealed for it: of no one-time key were two sessions begun.
+func TestClaimTakenOverInTwoGoes(t *testing.T) {
+	d, faulty, _ := withFaultyAccount(t)
+	alice := d.kit.User("@alice:example.org")
+	var devices []*peer
+	var offers []any
+	for i := range 20 {
+		device := d.stranger(alice, fmt.Sprint("D", i))
+		devices, offers = append(devices, device), append(offers, device, device.offer())
+	}
+	d.answer(alice)
+	request, err := d.machine.MissingSessions(context.Background(), []ids.UserID{"@alice:example.org"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := claimAnswer(offers...)
+	faulty.FailAt("Commit", 2, store.CodeQuota)
+	if err := d.mark(request.ID, answer); err == nil || codeOf(t, err) != store.CodeQuota {
+		t.Fatalf("%v", err)
+	}
+	begun := map[string]string{}
+	for _, device := range devices {
+		begun[device.ID] = channelRow(t, d, device)
+	}
+	if err := d.mark(request.ID, answer); err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for _, device := range devices {
+		if before := begun[device.ID]; before != "" {
+			if kept++; channelRow(t, d, device) != before {
+				t.Errorf("%s: a second session was begun with its key", device.ID)
+			}
+		}
+		if content, err := d.encrypts(device, "{}"); err != nil {
+			t.Error(err)
+		} else if _, err := device.opens(content); err != nil {
+			t.Errorf("%s: %v", device.ID, err)
+		}
+	}
+	if kept == 0 || kept == len(devices) {
+		t.Errorf("%d devices had a session after the first go", kept)
+	}
+}
+
+// channelRow is what is stored of our channels with a device.
+func channelRow(t *testing.T, d *device, p *peer) string {
+	t.Helper()
+	rows, err := d.rows.Get(context.Background(), store.Channels, []store.Key{record.ChannelsKey(d.curve(p.Curve25519()))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(rows[0].Value)
 }

@@ -17,6 +17,11 @@ import (
 // keys of others through us.
 const mendingPause = 3_600_000
 
+// mended says that the channels were mended so lately that it is not done again. A time to come was written by a clock that was wrong.
+func (c *openChannels) mended(now int64) bool {
+	return c.MendedAt != 0 && c.MendedAt <= now && now-c.MendedAt < mendingPause
+}
+
 // wedged says whether a message that did not decrypt speaks of a session that broke: not one that was decrypted before, that was padded wrongly, or that
 // names another device than it came from.
 func wedged(err error) bool {
@@ -56,8 +61,7 @@ func (a *ownAccount) mend(ctx context.Context, sealed []sealedEvent) error {
 	}
 	set, err := m.readChannels(ctx, wanted)
 	broken = slices.DeleteFunc(broken, func(device trust.Device) bool {
-		at := set.with[device.Curve25519].MendedAt
-		early := err != nil || at != 0 && at <= m.now() && m.now()-at < mendingPause
+		early := err != nil || set.with[device.Curve25519].mended(m.now())
 		if early {
 			delete(a.mending, device.Curve25519)
 		}
