@@ -98,6 +98,18 @@ describe("requests and answers", () => {
     });
   });
 
+  test("a request that no memory would hold is refused, and the program goes on", async () => {
+    await withKit(async ({ inPage }) => {
+      const got = await inPage(async () => {
+        const { engine, code } = await doorkit();
+        const part = new Uint8Array(180 << 20); // three of them are more than 512 MiB
+        const refused = [await code(() => engine.syncCall("echo", [part, part, part])), await code(() => engine.call("echo", [part, part, part]))];
+        return { codes: refused.map(({ code }) => code), expected: refused[0]?.expected, after: engine.syncText("ping", []) };
+      }, undefined);
+      assert.deepEqual(got, { codes: Array(2).fill("request_too_large"), expected: `at most ${512 << 20} bytes`, after: "pong" });
+    });
+  });
+
   test("clock and randomness are the platform's", async () => {
     await withKit(async ({ inPage }) => {
       const got = await inPage(async () => {
