@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make test-homeserver, make demo, make arch, make size, make fuzz, make model, make bench, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make test-homeserver, make demo, make arch, make size, make fuzz, make model, make bench, make bench-go, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,7 +17,7 @@ COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/pol
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test test-homeserver demo arch size fuzz model bench clean wasm typescript test-build debian
+.PHONY: build test test-homeserver demo arch size fuzz model bench bench-go clean wasm typescript test-build debian
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -93,17 +93,18 @@ FUZZTIME ?= 20s
 fuzz:
 	node web/packaging/fuzz.mjs $(FUZZTIME)
 
-# What the calls cost: the synchronous ones natively and, as JavaScript calls them, in headless Chrome; then what grows with people and
-# keys; then keys in and out, and raw syncs and messages, beside the peer, @matrix-org/matrix-sdk-crypto-wasm.
-BENCH := FastLane|EncryptionInfo
+# Ahead of the peer, @matrix-org/matrix-sdk-crypto-wasm, or not: both in one page of headless Chrome. ONLY=decryption,sync runs some groups of scenarios,
+# ROUNDS=3 fewer rounds.
 bench: debian build test-build
+	node web/bench/bench.mjs
+
+# What the synchronous calls cost natively and, as JavaScript calls them, in headless Chrome.
+BENCH := FastLane|EncryptionInfo
+bench-go: debian build test-build
 	go test -run '^$$' -bench '$(BENCH)' ./core
 	@mkdir -p web/build/bench
 	GOOS=js GOARCH=wasm go test -c -o web/build/bench/wasm.wasm ./wasm
-	node web/bench/run.mjs '$(BENCH)'
-	node web/bench/people.mjs
-	node web/bench/keys.mjs
-	node web/bench/reception.mjs
+	node web/bench/gobench.mjs '$(BENCH)'
 
 # The small worlds of core/modeltest to their end, every interleaving of two tabs with a death at every commit, and the seeded faults. Some
 # minutes; make test walks a part of it.

@@ -1,9 +1,9 @@
-// Runs the Go benchmarks of a test program in headless Chrome: node web/bench/run.mjs <pattern>. The program is web/build/bench/wasm.wasm; the
+// Runs the Go benchmarks of a test program in headless Chrome: node web/bench/gobench.mjs <pattern>. The program is web/build/bench/wasm.wasm; the
 // page is the one the tests use.
 
-import { inChrome } from "./bench.mjs";
+import { inChrome } from "./chrome.mjs";
 
-await inChrome(async (page, where) => {
+await inChrome(({ browser, inPage }) => inPage(async (page) => {
   const { ended, lines } = await page.evaluate(async (pattern) => {
     const { Program } = await import("/dist/program.js");
     const lines = [];
@@ -13,7 +13,7 @@ await inChrome(async (page, where) => {
     });
     return { ended: (await program.ended).message, lines };
   }, process.argv[2] ?? ".");
-  console.log(`${where}:`);
+  console.log(`in Chrome ${browser.version()}:`);
   for (const line of lines) console.log(line);
   if (!lines.includes("PASS")) throw new Error(ended);
-});
+}));

@@ -1,0 +1,39 @@
+// Messages of a timeline, decrypted one after the other.
+
+import { Channels, room } from "../channels.mjs";
+
+/** Has both decrypt the next message of each session, or the next few of it. With a row, what that takes is measured. */
+export async function decrypt(race, row, sessions, { each = 1, together = false } = {}) {
+  const events = sessions.flatMap((session) => Array.from({ length: each }, () => session.message()));
+  await race.inTurn(async ({ side, args: { row, events, room, together }, time }) => {
+    const work = async () => {
+      if (together) return Promise.all(events.map((event) => side.decrypt(event, room)));
+      const list = [];
+      for (const event of events) list.push(await side.decrypt(event, room));
+      return list;
+    };
+    const opened = await (row === null ? work() : time(row, events.length, work));
+    opened.forEach((one, i) => {
+      if (!side.body(one).startsWith(`${events[i].event_id}, `)) throw new Error(`${side.body(one)} is not the text of ${events[i].event_id}`);
+    });
+  }, { row, events, room, together });
+  return events;
+}
+
+/** Both machines are closed, and opened again over their stores. */
+export const reopen = (race) => race.inTurn(async ({ side }) => {
+  await side.close();
+  await side.open(side.name);
+});
+
+export async function decryption(race) {
+  const channels = await Channels.open(race, 5);
+  for (const _ of race.rounds()) {
+    const sessions = await channels.receive(channels.roomKeys(500));
+    await decrypt(race, "decryption.across", sessions);
+    await decrypt(race, "decryption.along", sessions.slice(0, 1), { each: 100 });
+    await decrypt(race, "decryption.together", sessions.slice(0, 100), { together: true });
+    await reopen(race);
+    await decrypt(race, "decryption.reopened", sessions);
+  }
+}

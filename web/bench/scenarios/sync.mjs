@@ -1,0 +1,22 @@
+// A sync with nothing for us, of which a client sees two a minute in every tab.
+
+/** Opens both, and has them make so many one-time keys, fifty at a time, which the server handed out and nobody has used. */
+export async function sync(race) {
+  for (const [row, keys] of [["sync.50", 50], ["sync.550", 550]]) {
+    await race.inTurn(async ({ side, args: { store, keys } }) => {
+      await side.open(store);
+      let made = 0;
+      while (made < keys) {
+        await side.sync([], 0);
+        made += (await side.upload()).length;
+      }
+      if (made !== keys) throw new Error(`${made} one-time keys, not ${keys}`);
+    }, { store: row, keys });
+    for (const _ of race.rounds()) {
+      await race.inTurn(({ side, args: { row }, time }) => time(row, 50, async () => {
+        for (let i = 0; i < 50; i++) await side.sync([]);
+      }), { row });
+    }
+    await race.inTurn(({ side }) => side.close());
+  }
+}
