@@ -3,7 +3,8 @@
 
 import Olm from "@matrix-org/olm";
 import { knownAs, LibolmDevice } from "../build/test/libolm.js";
-import { keysQueryAnswer, olmPayload } from "../build/test/people.js";
+import { olmPayload } from "../build/test/people.js";
+import { tell } from "./crowd.mjs";
 
 export const room = "!room:example.org";
 const own = { userId: "@me:example.org", deviceId: "MINE" };
@@ -26,7 +27,7 @@ export class Channels {
     }, { store: `channels ${people}` });
     channels.#us = Object.fromEntries(Object.entries(keys).map(([who, theirs]) => [who, knownAs(own.userId, own.deviceId, theirs)]));
     channels.senders = await channels.strangers(senders);
-    await channels.meet(channels.senders);
+    await tell(race, channels.senders.map(({ person }) => person));
     await channels.receive(channels.roomKeys(senders, { answered: false }));
     return channels;
   }
@@ -48,23 +49,17 @@ export class Channels {
     });
   }
 
-  /** Both machines are told of the senders' devices. */
-  async meet(senders) {
-    const persons = senders.map(({ person }) => person);
-    await this.#race.inTurn(({ side, args: { users, answer } }) => side.query(users, answer), { users: persons.map(({ userId }) => userId), answer: keysQueryAnswer(persons) });
-  }
-
   /**
    * So many room keys, from the senders in turn: the sessions they are of, and by side the to-device events. `answered` is false for the first message
-   * of a channel, which tells of it (a pre-key message).
+   * of a channel, which tells of it (a pre-key message); `embed` says whether the senders' `sender_device_keys` travel along.
    */
-  roomKeys(count, { senders = this.senders, answered = true } = {}) {
+  roomKeys(count, { senders = this.senders, answered = true, embed = true } = {}) {
     const sessions = Array.from({ length: count }, (_, i) => new Session(senders[i % senders.length].person));
     const events = {};
     for (const [who, us] of Object.entries(this.#us)) {
       events[who] = sessions.map((session, i) => {
         const sender = senders[i % senders.length];
-        const event = JSON.parse(sender.event(us.curve25519, olmPayload(sender.person, us, "m.room_key", session.content)));
+        const event = JSON.parse(sender.event(us.curve25519, olmPayload(sender.person, us, "m.room_key", session.content, { embed })));
         return answered ? unwrapped(event) : event;
       });
     }

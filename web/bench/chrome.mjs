@@ -19,6 +19,18 @@ export async function inChrome(story) {
   }
 }
 
+/** A page of a Chrome that is started for it, with the storage and the caches that lie in a folder. */
+export async function inProfile(folder, story) {
+  const context = await chromium.launchPersistentContext(folder, { executablePath: chromePath, args: flags });
+  try {
+    const page = await context.newPage();
+    await page.waitForTimeout(300); // Chrome has started by then
+    return await story(page);
+  } finally {
+    await context.close();
+  }
+}
+
 /** An empty page with a storage of its own. */
 async function inPage(browser, server, story) {
   const context = await browser.newContext();

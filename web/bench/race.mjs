@@ -1,32 +1,28 @@
-// One race: a page with both implementations in it, and what its rounds took. In every round a scenario gives the sides their turns, the other one
-// first each time (A B B A), so that what the machine does besides hits both.
+// One race: a page with both implementations in it. In every round a scenario gives the sides their turns, in one round in this order and in the next
+// in the other (A B B A), so that what the machine does besides hits all.
 
 /** A page in which both are loaded, for one group of scenarios. */
 export class Race {
   #page;
-  #count;
+  #bench;
   #round = 0;
-  /** By row: how often it is done in one taking, and for each side what every round took and the longest block in it, in milliseconds. */
-  rows = new Map();
 
-  constructor(page, count) {
+  constructor(page, bench) {
     this.#page = page;
-    this.#count = count;
+    this.#bench = bench;
   }
 
-  /** Loads both into the page. */
-  static async in(page, count) {
-    await page.evaluate(async () => {
-      const [{ Stopwatch }, { load, sides }] = await Promise.all([import("/bench/stopwatch.mjs"), import("/bench/sides.mjs")]);
-      await load();
-      globalThis.bench = { stopwatch: new Stopwatch(), sides };
+  /** Makes a group of scenarios: what it does in a page. */
+  static of(scenarios) {
+    return (bench) => bench.inPage(async (page) => {
+      await load(page);
+      await scenarios(new Race(page, bench));
     });
-    return new Race(page, count);
   }
 
   /** Counts the rounds: as many as were asked for, or fewer where one takes long. */
   *rounds(most = Infinity) {
-    for (this.#round = 0; this.#round < Math.min(this.#count, most); this.#round++) yield this.#round;
+    for (this.#round = 0; this.#round < Math.min(this.#bench.rounds, most); this.#round++) yield this.#round;
   }
 
   /**
@@ -35,27 +31,34 @@ export class Race {
    */
   async inTurn(run, args = {}) {
     const results = {};
-    for (const who of this.#round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"]) {
-      const given = { who, run: String(run), args: typeof args === "function" ? args(who) : args };
-      const { result, taken } = await this.#page.evaluate(async ({ who, run, args }) => {
-        const { stopwatch, sides } = globalThis.bench;
-        try {
-          const result = await (0, eval)(`(${run})`)({ side: sides[who], args, time: (...given) => stopwatch.time(...given) });
-          return { result, taken: stopwatch.taken.splice(0) };
-        } catch (thrown) {
-          throw new Error(`${who}: ${thrown?.stack ?? thrown}`);
-        }
-      }, given);
-      results[who] = result;
-      for (const { row, count, took, block } of taken) this.#record(row, count, who, took, block);
+    const sides = this.#bench.sides;
+    for (const who of this.#round % 2 === 0 ? sides : sides.toReversed()) {
+      results[who] = await turn(this.#page, this.#bench, who, run, typeof args === "function" ? args(who) : args);
     }
     return results;
   }
+}
 
-  #record(row, count, who, took, block) {
-    if (!this.rows.has(row)) this.rows.set(row, { count, ours: { took: [], block: [] }, theirs: { took: [], block: [] } });
-    const { [who]: side } = this.rows.get(row);
-    side.took.push(took);
-    side.block.push(block);
-  }
+/** Loads both into a page. */
+export function load(page) {
+  return page.evaluate(async () => {
+    const [{ Stopwatch }, { load, sides }] = await Promise.all([import("/bench/stopwatch.mjs"), import("/bench/sides.mjs")]);
+    await load();
+    globalThis.bench = { stopwatch: new Stopwatch(), sides };
+  });
+}
+
+/** Runs a function for one side in a page where both are loaded. */
+export async function turn(page, bench, who, run, args) {
+  const { result, taken } = await page.evaluate(async ({ who, run, args }) => {
+    const { stopwatch, sides } = globalThis.bench;
+    try {
+      const result = await (0, eval)(`(${run})`)({ side: sides[who], args, time: (...given) => stopwatch.time(...given) });
+      return { result, taken: stopwatch.taken.splice(0) };
+    } catch (thrown) {
+      throw new Error(`${who}: ${thrown?.stack ?? thrown}`);
+    }
+  }, { who, run: String(run), args });
+  for (const { row, count, took, block } of taken) bench.record(row, who, took / count, block);
+  return result;
 }

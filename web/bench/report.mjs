@@ -1,6 +1,19 @@
-// From what the rounds took to the table: medians, ratios with their quartiles, and what is judged by its target.
+// From what the rounds took to tables: medians, ratios with their quartiles, and what is judged by its target.
 
-import { longestBlock, targets, tolerance } from "./targets.mjs";
+import { limits, longestBlock, targets, tolerance } from "./targets.mjs";
+
+/** What was measured, by row and side: the values of the rounds, and the longest time for which the page's thread was not free, in milliseconds. */
+export class Measurements {
+  rows = new Map();
+
+  record(row, who, value, block) {
+    if (!targets.has(row) && !limits.has(row)) throw new Error(`${row} is not in targets.mjs`);
+    if (!this.rows.has(row)) this.rows.set(row, {});
+    const side = (this.rows.get(row)[who] ??= { values: [], blocks: [] });
+    side.values.push(value);
+    if (block !== undefined) side.blocks.push(block);
+  }
+}
 
 /** The value below which a part of the list lies. */
 function quantile(list, part) {
@@ -12,44 +25,59 @@ function quantile(list, part) {
 
 export const median = (list) => quantile(list, 0.5);
 
-/** A time in the unit that reads best, from milliseconds. */
-export function duration(ms) {
-  if (ms < 1) return `${(ms * 1000).toPrecision(3)} us`;
-  if (ms < 1000) return `${ms.toPrecision(3)} ms`;
-  return `${(ms / 1000).toPrecision(3)} s`;
+/** A number with three figures, and no more than it needs. */
+const figures = (number) => (number >= 100 ? number.toFixed(0) : number.toPrecision(3));
+
+/** A value with its unit; of times, in milliseconds, the one that reads best. */
+export function amount(value, unit) {
+  if (unit === "kB") return `${(value / 1000).toFixed(0)} kB`;
+  if (unit !== undefined) return `${figures(value)} ${unit}`;
+  if (value < 1) return `${figures(value * 1000)} µs`;
+  return value < 1000 ? `${figures(value)} ms` : `${figures(value / 1000)} s`;
 }
 
 const times = (ratio) => (ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0));
 
-/** The rows in the order of the targets, each with its cells and with why it fails, or null. */
-export function judged(rows) {
-  for (const row of rows.keys()) if (!targets.has(row)) throw new Error(`${row} is not in targets.mjs`);
-  return [...targets].filter(([row]) => rows.has(row)).map(([row, [title, target]]) => {
-    const { count, ours, theirs } = rows.get(row);
-    // Each round has a ratio of its own, for its two turns were neighbours; the median tells more than the ratio of the medians.
-    const ratios = ours.took.map((took, round) => theirs.took[round] / took);
+/** The tables, in the order of the targets, and why the run fails. */
+export function judged({ rows }) {
+  const failures = [];
+  const table = [...targets].filter(([row]) => rows.has(row)).map(([row, [title, target, unit]]) => {
+    const { ours, theirs, keyed } = rows.get(row);
+    // Each round has a ratio of its own, for its turns were neighbours; their median tells more than the ratio of the medians.
+    const ratios = ours.values.map((value, round) => theirs.values[round] / value);
     const ratio = median(ratios);
-    // What else the machine does can keep a page waiting: the median of the rounds' longest blocks is judged.
-    const [block, theirBlock] = [median(ours.block), median(theirs.block)];
-    const failures = [];
-    if (target !== null && ratio < target * tolerance) failures.push(`${times(ratio)} times as fast, not ${target}`);
-    if (block >= longestBlock / tolerance) failures.push(`the page is blocked for ${block.toFixed(0)} ms, not below ${longestBlock}`);
-    const met = target === null ? "" : ratio >= target ? "met" : ratio >= target * tolerance ? "near" : "missed";
-    return {
-      cells: [
-        title, duration(median(ours.took) / count), duration(median(theirs.took) / count), times(ratio), `${times(quantile(ratios, 0.25))} to ${times(quantile(ratios, 0.75))}`,
-        target === null ? "" : String(target), met, `${block.toFixed(0)} ms`, `${theirBlock.toFixed(0)} ms`,
-      ],
-      failure: failures.length === 0 ? null : `${title} (${row}): ${failures.join("; ")}`,
-    };
+    // Whatever else the machine does can keep a page waiting: the median of the rounds' longest blocks is judged.
+    const [block, theirBlock] = [ours, theirs].map(({ blocks }) => (blocks.length === 0 ? null : median(blocks)));
+    const blocked = block !== null && block >= longestBlock;
+    const failed = [];
+    if (target !== null && ratio < target * tolerance) failed.push(`${times(ratio)} times as fast, not ${target}`);
+    if (block !== null && block * tolerance >= longestBlock) failed.push(`the page is blocked for ${block.toFixed(0)} ms, not below ${longestBlock}`);
+    if (failed.length > 0) failures.push(`${title} (${row}): ${failed.join("; ")}`);
+    const ms = (value) => (value === null ? "" : `${value.toFixed(0)} ms`);
+    return [
+      title, amount(median(ours.values), unit), amount(median(theirs.values), unit), keyed === undefined ? "" : amount(median(keyed.values), unit),
+      times(ratio), ratios.length < 3 ? "" : `${times(quantile(ratios, 0.25))} to ${times(quantile(ratios, 0.75))}`,
+      target === null ? "" : String(target), target === null ? "" : ratio >= target ? "met" : ratio >= target * tolerance ? "near" : "missed",
+      ms(block) + (blocked ? " (missed)" : ""), ms(theirBlock),
+    ];
   });
+  const floor = [...limits].filter(([row]) => rows.has(row)).map(([row, title]) => [title, amount(median(rows.get(row).page.values))]);
+  return {
+    failures,
+    scenarios: table.length === 0 ? null : { head: ["", "ours", "theirs", "theirs, with a key", "ratio", "half of the rounds", "target", "", "our longest block", "theirs"], rows: table },
+    limits: floor.length === 0 ? null : { head: ["the page itself", ""], rows: floor },
+  };
 }
 
-const head = ["", "ours", "theirs", "ratio", "half of the rounds", "target", "", "our block", "their block"];
-
-/** The table in columns. */
-export function printed(table) {
-  const lines = [head, ...table.map(({ cells }) => cells)];
+/** A table in columns. */
+function columns({ head, rows }) {
+  const lines = [head, ...rows];
   const widths = head.map((_, i) => Math.max(...lines.map((line) => line[i].length)));
   return lines.map((line) => line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i] + 2))).join("")).join("\n");
 }
+
+/** Tables for people who wait. */
+export const printed = (tables) => [tables.scenarios, tables.limits].filter((table) => table !== null).map(columns).join("\n\n");
+
+/** A table in Markdown. */
+export const markdown = ({ head, rows }) => [head, head.map((_, i) => (i === 0 ? "---" : "--:")), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");

@@ -28,16 +28,16 @@ export interface TestServer {
   readonly origin: string;
   /** Paths asked for, in order. */
   readonly requests: string[];
-  /** Serves a folder of its own under a path. */
-  mount(prefix: string, folder: string): void;
+  /** Serves a folder of its own under a path, to be cached as is said. */
+  mount(prefix: string, folder: string, caching?: string): void;
   close(): Promise<void>;
 }
 
 export async function serve(): Promise<TestServer> {
   const requests: string[] = [];
   const mounts = new Map([
-    ["/dist/", join(top, "web/dist/")],
-    ["/build/", join(top, "web/build/")],
+    ["/dist/", { folder: join(top, "web/dist/"), caching: "no-store" }],
+    ["/build/", { folder: join(top, "web/build/"), caching: "no-store" }],
   ]);
   const flaky = new Set<string>();
 
@@ -52,13 +52,13 @@ export async function serve(): Promise<TestServer> {
     }
     const bad = /^\/bad\/([\w-]+)\/knownsender\.wasm$/.exec(url.pathname)?.[1];
     if (bad !== undefined) return badly(bad, url, request, response);
-    for (const [prefix, folder] of mounts) {
+    for (const [prefix, { folder, caching }] of mounts) {
       if (!url.pathname.startsWith(prefix)) continue;
       const path = normalize(join(folder, decodeURIComponent(url.pathname.slice(prefix.length))));
       if (!path.startsWith(folder)) break;
       try {
         const bytes = await readFile(path);
-        response.writeHead(200, { "content-type": types[extname(path)] ?? "application/octet-stream", "cache-control": "no-store" });
+        response.writeHead(200, { "content-type": types[extname(path)] ?? "application/octet-stream", "cache-control": caching });
         response.end(bytes);
         return;
       } catch {
@@ -107,7 +107,7 @@ export async function serve(): Promise<TestServer> {
   return {
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
-    mount: (prefix, folder) => void mounts.set(prefix, join(folder, "/")),
+    mount: (prefix, folder, caching = "no-store") => void mounts.set(prefix, { folder: join(folder, "/"), caching }),
     close: () => new Promise((resolve) => {
       server.close(() => resolve());
       server.closeAllConnections();

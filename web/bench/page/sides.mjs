@@ -14,16 +14,14 @@ const algorithm = "signed_curve25519";
 /** The machines' user and device; they have different keys. */
 const own = { userId: "@me:example.org", deviceId: "MINE" };
 
-/** @typedef {Ours | Theirs} Side */
-
 class Ours {
-  who = "ours";
   #machine;
 
-  /** `http` has the machine send its own requests. */
-  async open(name, { identityKeys, http } = {}) {
+  /** Where there is an `answer` to a request's path and body, requests are sent when they come up. */
+  async open(name, answer) {
     this.name = name;
-    this.#machine = await OlmMachine.open({ ...own, ...(identityKeys && { identityKeys }), ...(http && { http }), store: { name } });
+    const http = answer && { http: { fetch: ({ path, body }) => answer(path, body) } };
+    this.#machine = await OlmMachine.open({ ...own, ...http, store: { name } });
   }
 
   async close() {
@@ -83,15 +81,42 @@ class Ours {
   export() {
     return this.#machine.exportRoomKeys();
   }
+
+  /** How many room keys are told to have a better known sender from now on: a function that says the number, and ends the telling. */
+  countRisen() {
+    let count = 0;
+    const end = this.#machine.registerSenderDataUpdatedCallback((updates) => (count += updates.length));
+    return () => {
+      end();
+      return count;
+    };
+  }
+
+  track(users) {
+    return this.#machine.updateTrackedUsers(users);
+  }
+
+  /** Encrypts a message for all devices of the users; the content to send. */
+  async send(roomId, users, content) {
+    await this.#machine.shareRoomKey(roomId, users);
+    return this.#machine.encryptRoomEvent(roomId, "m.room.message", content);
+  }
 }
 
 class Theirs {
-  who = "theirs";
   #machine;
+  #key;
+  #answer;
 
-  async open(name) {
+  /** With a key the store is encrypted. */
+  constructor(key) {
+    this.#key = key;
+  }
+
+  async open(name, answer) {
     this.name = name;
-    const store = await peer.StoreHandle.open(name);
+    this.#answer = answer;
+    const store = await (this.#key === undefined ? peer.StoreHandle.open(`theirs ${name}`) : peer.StoreHandle.openWithKey(`keyed ${name}`, this.#key));
     this.#machine = await peer.OlmMachine.initFromStore(new peer.UserId(own.userId), new peer.DeviceId(own.deviceId), store);
     store.free();
   }
@@ -163,7 +188,27 @@ class Theirs {
   export() {
     return this.#machine.exportRoomKeys(() => true);
   }
+
+  /** The peer tells nobody. */
+  countRisen() {
+    return () => null;
+  }
+
+  track(users) {
+    return this.#machine.updateTrackedUsers(users.map((user) => new peer.UserId(user)));
+  }
+
+  async send(roomId, users, content) {
+    const claim = await this.#machine.getMissingSessions(users.map((user) => new peer.UserId(user)));
+    if (claim) await this.#machine.markRequestAsSent(claim.id, claim.type, this.#answer("/keys/claim", claim.body));
+    const settings = new peer.EncryptionSettings();
+    settings.sharingStrategy = peer.CollectStrategy.deviceBasedStrategy(false, false);
+    for (const { id, type, body } of await this.#machine.shareRoomKey(new peer.RoomId(roomId), users.map((user) => new peer.UserId(user)), settings)) {
+      await this.#machine.markRequestAsSent(id, type, this.#answer("/sendToDevice/", body));
+    }
+    return JSON.parse(await this.#machine.encryptRoomEvent(new peer.RoomId(roomId), "m.room.message", JSON.stringify(content)));
+  }
 }
 
-/** A side by its name. A store that is encrypted at rest makes a side of its own here. */
-export const sides = { ours: new Ours(), theirs: new Theirs() };
+/** Each side by its name. A store that is encrypted at rest makes a side of its own. */
+export const sides = { ours: new Ours(), theirs: new Theirs(), keyed: new Theirs(crypto.getRandomValues(new Uint8Array(32))) };

@@ -1,10 +1,15 @@
 // Messages of a timeline, decrypted one after the other.
 
 import { Channels, room } from "../channels.mjs";
+import { Race } from "../race.mjs";
 
 /** Has both decrypt the next message of each session, or the next few of it. With a row, what that takes is measured. */
-export async function decrypt(race, row, sessions, { each = 1, together = false } = {}) {
-  const events = sessions.flatMap((session) => Array.from({ length: each }, () => session.message()));
+export function decrypt(race, row, sessions, { each = 1, together = false } = {}) {
+  return decryptEvents(race, row, sessions.flatMap((session) => Array.from({ length: each }, () => session.message())), { together });
+}
+
+/** Has both decrypt events whose text begins with the event's id. Returns them. */
+export async function decryptEvents(race, row, events, { together = false } = {}) {
   await race.inTurn(async ({ side, args: { row, events, room, together }, time }) => {
     const work = async () => {
       if (together) return Promise.all(events.map((event) => side.decrypt(event, room)));
@@ -14,7 +19,7 @@ export async function decrypt(race, row, sessions, { each = 1, together = false 
     };
     const opened = await (row === null ? work() : time(row, events.length, work));
     opened.forEach((one, i) => {
-      if (!side.body(one).startsWith(`${events[i].event_id}, `)) throw new Error(`${side.body(one)} is not the text of ${events[i].event_id}`);
+      if (!side.body(one).startsWith(events[i].event_id)) throw new Error(`${side.body(one)} is not the text of ${events[i].event_id}`);
     });
   }, { row, events, room, together });
   return events;
@@ -26,7 +31,7 @@ export const reopen = (race) => race.inTurn(async ({ side }) => {
   await side.open(side.name);
 });
 
-export async function decryption(race) {
+export const decryption = Race.of(async (race) => {
   const channels = await Channels.open(race, 5);
   for (const _ of race.rounds()) {
     const sessions = await channels.receive(channels.roomKeys(500));
@@ -36,4 +41,4 @@ export async function decryption(race) {
     await reopen(race);
     await decrypt(race, "decryption.reopened", sessions);
   }
-}
+});

@@ -1,8 +1,9 @@
 // Room keys as /sync brings them, Olm included.
 
 import { Channels } from "../channels.mjs";
+import { Race } from "../race.mjs";
 
-export async function reception(race) {
+export const reception = Race.of(async (race) => {
   const channels = await Channels.open(race, 5);
   for (const _ of race.rounds()) {
     await channels.receive(channels.roomKeys(50), { row: "reception.batch" });
@@ -11,4 +12,4 @@ export async function reception(race) {
     await channels.receive(channels.roomKeys(50, { senders: strangers, answered: false }), { row: "reception.strangers" });
     for (const stranger of strangers) stranger.free();
   }
-}
+});

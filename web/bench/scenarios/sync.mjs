@@ -1,7 +1,9 @@
-// A sync with nothing for us, of which a client sees two a minute in every tab.
+// A sync with nothing for us, of which a client sees two a minute. The private one-time keys are those whose public halves the server has handed out,
+// and of which nobody has made use yet.
 
-/** Opens both, and has them make so many one-time keys, fifty at a time, which the server handed out and nobody has used. */
-export async function sync(race) {
+import { Race } from "../race.mjs";
+
+export const sync = Race.of(async (race) => {
   for (const [row, keys] of [["sync.50", 50], ["sync.550", 550]]) {
     await race.inTurn(async ({ side, args: { store, keys } }) => {
       await side.open(store);
@@ -19,4 +21,4 @@ export async function sync(race) {
     }
     await race.inTurn(({ side }) => side.close());
   }
-}
+});

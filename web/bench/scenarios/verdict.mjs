@@ -2,8 +2,9 @@
 
 import { Channels, room } from "../channels.mjs";
 import { decrypt } from "./decryption.mjs";
+import { Race } from "../race.mjs";
 
-export async function verdict(race) {
+export const verdict = Race.of(async (race) => {
   const channels = await Channels.open(race, 5);
   const sessions = await channels.receive(channels.roomKeys(50));
   const events = await decrypt(race, null, sessions, { each: 10 });
@@ -18,4 +19,4 @@ export async function verdict(race) {
     }, { events, room });
     if (shields.ours !== shields.theirs) throw new Error(`ours draws ${shields.ours.slice(0, 40)}, theirs ${shields.theirs.slice(0, 40)}`);
   }
-}
+});

@@ -1,0 +1,27 @@
+// Writes results.md: the tables of a run of everything, and where it was.
+
+import { readFile, writeFile } from "node:fs/promises";
+import { cpus, release, totalmem, type } from "node:os";
+import { markdown } from "./report.mjs";
+import { longestBlock, tolerance } from "./targets.mjs";
+
+export async function writeResults(tables, { chrome, rounds }) {
+  const peer = JSON.parse(await readFile(new URL("../../node_modules/@matrix-org/matrix-sdk-crypto-wasm/package.json", import.meta.url), "utf8"));
+  const machine = `${cpus()[0].model.trim()}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${type()} ${release()}`;
+  await writeFile(new URL("results.md", import.meta.url), `# knownsender beside matrix-sdk-crypto
+
+Written by \`make bench\`. Chrome ${chrome}, headless, with IndexedDB; ${peer.name} ${peer.version}; ${machine}.
+
+Both are in one page and do the same with the same inputs, in turn (A B B A), ${rounds} rounds, fewer where one takes long. Each cell is the median of
+the rounds; the ratio is the median of each round's, the peer's by ours, above 1 where ours is less. What a client pays for is in it: JSON in and out,
+and waiting until all is on disk where the call promises that. What came out was checked on both sides. *With a key* is the peer with its store
+encrypted. The longest block is the longest time for which the page's thread was not free; below ${longestBlock} ms is the target. The run fails where
+a ratio is below ${tolerance} of its target.
+
+${markdown(tables.scenarios)}
+
+## What the page itself costs
+
+${markdown(tables.limits)}
+`);
+}
