@@ -177,7 +177,7 @@ func (m *Machine) forgetBackedUp(ctx context.Context) error {
 
 func (m *Machine) forgetAllBackedUp(ctx context.Context) (forgotten int, err error) {
 	for query := (store.Query{Table: store.Copies, Limit: judgePage}); ; {
-		rows, err := m.store.Page(ctx, query)
+		rows, err := store.Page(ctx, m.store, query)
 		if err != nil {
 			return forgotten, err
 		}
@@ -294,7 +294,7 @@ func (m *Machine) notBackedUp(ctx context.Context) (chosen, marked []*sender.Cop
 	var last sessionName
 	// Of a page there may be nothing to upload: rows that cannot be read.
 	for query := (store.Query{Table: store.Copies, Index: store.IndexBackup, Limit: backupSessions}); len(chosen) == 0; {
-		rows, err := m.store.Page(ctx, query)
+		rows, err := store.Page(ctx, m.store, query)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -311,7 +311,7 @@ func (m *Machine) notBackedUp(ctx context.Context) (chosen, marked []*sender.Cop
 				continue
 			}
 			last = name
-			in, _, err := m.load(ctx, name)
+			in, err := m.loadCopies(ctx, name)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -438,7 +438,7 @@ func (m *Machine) writeMarks(ctx context.Context, copies []*sender.Copy, row *st
 
 // find returns a copy that is kept, from memory or from the store; nil when there is none any more.
 func (m *Machine) find(ctx context.Context, key sender.CopyKey) (*shelved, error) {
-	in, _, err := m.load(ctx, nameOf(key))
+	in, err := m.loadCopies(ctx, nameOf(key))
 	if err != nil {
 		return nil, err
 	}

@@ -375,7 +375,7 @@ func TestEveryFaultOfABundle(t *testing.T) {
 // noticesOf is the keys of all stored notices.
 func noticesOf(w *world) string {
 	w.t.Helper()
-	rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Withheld, Limit: store.MaxLimit})
+	rows, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Withheld, Limit: store.MaxLimit})
 	if err != nil {
 		w.t.Fatal(err)
 	}

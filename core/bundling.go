@@ -32,7 +32,7 @@ func (m *Machine) BuildRoomKeyBundle(ctx context.Context, room ids.RoomID) ([]by
 	defer writer.Wipe()
 	var copies []*sender.Copy // of one session: in the store they lie together
 	for query := (store.Query{Table: store.Copies, Prefix: record.RoomKey(room), Limit: exportPage}); ; {
-		rows, err := m.store.Page(ctx, query)
+		rows, err := store.Page(ctx, m.store, query)
 		if err != nil {
 			return nil, err
 		}

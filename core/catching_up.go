@@ -81,7 +81,7 @@ func (s *shelf) forget(of func(ids.UserID) bool) {
 	for _, in := range s.sessions {
 		for _, there := range in.copies {
 			if of(there.copy.OlmUser) {
-				in.complete, in.asides = false, false
+				in.whole.copies, in.whole.graves = false, false
 				delete(s.rooms, in.name.room)
 				break
 			}
@@ -101,7 +101,7 @@ func (m *Machine) upgradeCopies(ctx context.Context) error {
 		return err
 	}
 	for query := (store.Query{Table: store.Copies, Limit: judgePage}); ; {
-		rows, err := m.store.Page(ctx, query)
+		rows, err := store.Page(ctx, m.store, query)
 		if err != nil {
 			return err
 		}

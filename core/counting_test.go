@@ -24,6 +24,7 @@ type ledger struct {
 	pages   map[store.Table]int // pages
 	read    map[store.Table]int // rows in them
 	written map[store.Table]int
+	reads   int // transactions
 	commits int
 	strict  int
 }
@@ -36,23 +37,27 @@ func (l *ledger) over(under store.Store) store.Store {
 
 func (l *ledger) reset() {
 	l.gets, l.pages, l.read, l.written = map[store.Table]int{}, map[store.Table]int{}, map[store.Table]int{}, map[store.Table]int{}
-	l.commits, l.strict = 0, 0
+	l.reads, l.commits, l.strict = 0, 0, 0
 }
 
 func (l *ledger) Get(ctx context.Context, table store.Table, keys []store.Key) ([]store.Row, error) {
 	l.mu.Lock()
+	l.reads++
 	l.gets[table] += len(keys)
 	l.mu.Unlock()
 	return l.Store.Get(ctx, table, keys)
 }
 
-func (l *ledger) Page(ctx context.Context, q store.Query) ([]store.Row, error) {
-	rows, err := l.Store.Page(ctx, q)
+func (l *ledger) Pages(ctx context.Context, queries ...store.Query) ([][]store.Row, error) {
+	pages, err := l.Store.Pages(ctx, queries...)
 	l.mu.Lock()
-	l.pages[q.Table]++
-	l.read[q.Table] += len(rows)
-	l.mu.Unlock()
-	return rows, err
+	defer l.mu.Unlock()
+	l.reads++
+	for i, rows := range pages {
+		l.pages[queries[i].Table]++
+		l.read[queries[i].Table] += len(rows)
+	}
+	return pages, err
 }
 
 func (l *ledger) Commit(ctx context.Context, b store.Batch) error {

@@ -124,7 +124,7 @@ func withoutTimes(w *world) string {
 			out.WriteString(line + "\n")
 		}
 	}
-	tombstones, err := w.rows.Page(context.Background(), store.Query{Table: store.Tombstones})
+	tombstones, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Tombstones})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -267,11 +267,11 @@ func (h *hiccup) Get(ctx context.Context, table store.Table, keys []store.Key) (
 	return h.Store.Get(ctx, table, keys)
 }
 
-func (h *hiccup) Page(ctx context.Context, q store.Query) ([]store.Row, error) {
+func (h *hiccup) Pages(ctx context.Context, queries ...store.Query) ([][]store.Row, error) {
 	if before, after := h.fails(); before || after {
 		return nil, errHiccup
 	}
-	return h.Store.Page(ctx, q)
+	return h.Store.Pages(ctx, queries...)
 }
 
 func (h *hiccup) Commit(ctx context.Context, b store.Batch) error {
@@ -380,7 +380,7 @@ func TestQuotaWhileJudging(t *testing.T) {
 		if stored := w.copy(); stored.Current.Kind != sender.SenderUnverified {
 			t.Errorf("restart %v: %v", restart, stored.Current.Kind)
 		}
-		notes, err := w.rows.Page(context.Background(), store.Query{Table: store.Meta, Prefix: store.Key{"judge"}})
+		notes, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Meta, Prefix: store.Key{"judge"}})
 		if err != nil || len(notes) != 0 {
 			t.Errorf("restart %v: %d notes are left, %v", restart, len(notes), err)
 		}

@@ -42,7 +42,7 @@ func damages(value []byte) map[string][]byte {
 
 func (w *world) quarantine() []store.Row {
 	w.t.Helper()
-	rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Quarantine})
+	rows, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Quarantine})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestDamageElsewhere(t *testing.T) {
 			note := record.JudgeNoteRow(record.JudgeNote{Name: "N", Because: "keys_query", Parts: []record.JudgePart{{Index: store.IndexWaiting, Value: store.Key{alice.ID}}}})
 			w.commit(store.Batch{Ops: []store.Op{{Table: store.Meta, Key: note.Key, Expect: store.AnyRev, Value: note.Value}}})
 
-			rows, err := w.rows.Page(context.Background(), store.Query{Table: table})
+			rows, err := store.Page(context.Background(), w.rows, store.Query{Table: table})
 			if err != nil || len(rows) == 0 {
 				t.Fatalf("nothing to damage: %v", err)
 			}
@@ -211,7 +211,7 @@ func TestReplayRowInTheWay(t *testing.T) {
 		if _, err := w.decrypt(phone.Message(string(room), session, "first"), policy.Untrusted); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Replays})
+		rows, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Replays})
 		if err != nil || len(rows) != 1 {
 			t.Fatal(err)
 		}
@@ -357,7 +357,7 @@ func TestOlderFormat(t *testing.T) {
 
 func rowAt(t testing.TB, w *world, n int) store.Row {
 	t.Helper()
-	rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Copies, Limit: store.MaxLimit})
+	rows, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Copies, Limit: store.MaxLimit})
 	if err != nil {
 		t.Fatal(err)
 	}

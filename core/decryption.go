@@ -78,14 +78,14 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 	if err != nil {
 		return nil, unableToDecrypt(err)
 	}
-	in, fresh, err := m.load(ctx, event.name)
+	in, fresh, err := m.loadAhead(ctx, event.name)
 	if err != nil {
 		return nil, err
 	}
 	open, check, err := in.open(message)
 	if err != nil && !fresh {
 		// What is not in memory may have been written by another tab.
-		if in, err = m.reload(ctx, event.name); err != nil {
+		if in, err = m.reloadCopies(ctx, event.name); err != nil {
 			return nil, err
 		}
 		open, check, err = in.open(message)
@@ -105,7 +105,7 @@ func (m *Machine) decrypt(ctx context.Context, event *roomEvent) (*DecryptedEven
 	if err := m.loadReplays(ctx, in, blockOf(open.index)); err != nil {
 		return nil, err
 	}
-	if anyClaimed(open.copies) {
+	if anyClaimed(open.copies) && !in.whole.graves {
 		// A tombstone may have something to say against a claim.
 		if err := m.loadAsides(ctx, in); err != nil {
 			return nil, err
@@ -277,7 +277,7 @@ func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, erro
 	switch {
 	case whole && in == nil:
 		in = &session{}
-	case !whole && (in == nil || !in.complete):
+	case !whole && (in == nil || !in.whole.copies):
 		return nil, &DecryptionError{Code: CodeSessionNotLoaded}
 	}
 	question := m.question(&roomEvent{sender: name.Sender}, in)
@@ -289,9 +289,11 @@ func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, erro
 		}
 	}
 	question.Distrusted = m.distrusted(question.Copies)
-	_, remembered := in.replays[blockOf(name.Index)]
-	explained := in.asides || len(question.Copies) > 0 && !anyClaimed(question.Copies)
-	if !whole && (len(question.Copies) > 0 && !remembered || !explained) {
+	explained := in.whole.graves && in.whole.withheld
+	if len(question.Copies) > 0 {
+		explained = in.knows(blockOf(name.Index)) && (in.whole.graves || !anyClaimed(question.Copies))
+	}
+	if !whole && !explained {
 		return nil, &DecryptionError{Code: CodeSessionNotLoaded}
 	}
 	question.Replayed = in.replayed(name.Index, name.EventID)

@@ -66,11 +66,10 @@ func (m *Machine) FinishDecryption(d *Decryption, held bool) (*DecryptedEvent, e
 // atHand is the session if every copy of it is in memory, and everything that bears on what it has opened, nil for not yet; else nil.
 func (m *Machine) atHand(name sessionName, open *opened) *session {
 	in := m.shelf.find(name)
-	_, whole := m.shelf.rooms[name.room]
-	if in == nil || !whole && !in.complete {
+	if in == nil || !in.whole.copies {
 		return nil
 	}
-	if open != nil && (!whole && in.replays[blockOf(open.index)] == nil || !in.asides && anyClaimed(open.copies)) {
+	if open != nil && (!in.knows(blockOf(open.index)) || !in.whole.graves && anyClaimed(open.copies)) {
 		return nil
 	}
 	return in

@@ -46,7 +46,7 @@ func relabelled(t testing.TB, content, envelope []byte) []byte {
 // rowOf is the n-th row of the copies.
 func rowOf(t testing.TB, w *world, n int) store.Row {
 	t.Helper()
-	rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Copies})
+	rows, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Copies})
 	if err != nil {
 		t.Fatal(err)
 	}

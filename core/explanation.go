@@ -34,7 +34,7 @@ func (m *Machine) Explain(ctx context.Context, room ids.RoomID, id megolm.Sessio
 	if m.closed {
 		return nil, errClosed()
 	}
-	in, err := m.reload(ctx, sessionName{room, id})
+	in, err := m.reloadCopies(ctx, sessionName{room, id})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"time"
+
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/sender"
@@ -38,6 +40,20 @@ func SessionsInMemory(m *Machine) int {
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	return len(m.shelf.sessions)
+}
+
+// SmallRoom is smallRoom.
+const SmallRoom = smallRoom
+
+// WaitUntilWanted waits until so many sessions of a room are to be read next.
+func WaitUntilWanted(m *Machine, room ids.RoomID, n int) {
+	for wanted := 0; wanted < n; time.Sleep(time.Millisecond) {
+		m.turn.Lock()
+		if reads := m.reads[room]; reads != nil {
+			wanted = len(reads.wanted)
+		}
+		m.turn.Unlock()
+	}
 }
 
 // ImportInChunksOf makes the chunks of an import small.

@@ -54,7 +54,7 @@ func (e *Export) Next(ctx context.Context) ([]*sender.Copy, error) {
 		e.begun = true
 	}
 	for !e.done {
-		rows, err := m.store.Page(ctx, e.query)
+		rows, err := store.Page(ctx, m.store, e.query)
 		if err != nil {
 			return nil, err
 		}

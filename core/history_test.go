@@ -328,7 +328,7 @@ func (h *history) check(isolated int) {
 
 // graves are the copies that were discarded.
 func (h *history) graves() (keys []sender.CopyKey) {
-	rows, err := h.rows.Page(context.Background(), store.Query{Table: store.Tombstones})
+	rows, err := store.Page(context.Background(), h.rows, store.Query{Table: store.Tombstones})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -454,7 +454,7 @@ func (h *history) oracle(n int, index uint32, from string, replayed bool, r poli
 			other = c
 		}
 	}
-	rows, _ := h.rows.Page(context.Background(), store.Query{Table: store.Tombstones})
+	rows, _ := store.Page(context.Background(), h.rows, store.Query{Table: store.Tombstones})
 	for i := range rows {
 		if grave, err := record.DecodeTombstone(rows[i]); err == nil && grave.SessionID.String() == h.voices[n].session.ID() && string(grave.OlmUser) == from {
 			dead = true

@@ -441,8 +441,8 @@ func (m *Machine) putClaims(ctx context.Context, chunk []importing) error {
 			continue
 		}
 		k.session = k.copy.Session
-		if in := m.shelf.find(nameOf(k.copy.CopyKey)); in != nil && !in.complete && in.find(k.copy.CopyKey) == nil && in.claims(k.copy.Forwarder != nil) > 0 {
-			if _, _, err := m.load(ctx, in.name); err != nil {
+		if in := m.shelf.find(nameOf(k.copy.CopyKey)); in != nil && !in.whole.copies && in.find(k.copy.CopyKey) == nil && in.claims(k.copy.Forwarder != nil) > 0 {
+			if _, err := m.loadCopies(ctx, in.name); err != nil {
 				return err
 			}
 		}

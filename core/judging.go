@@ -104,7 +104,7 @@ func partsOf(all []record.JudgePart, index string) []record.JudgePart {
 // them: where the whole index is less than a page, one look does for all.
 func (m *Machine) judgeIndex(ctx context.Context, index string, parts []record.JudgePart, because Cause) (changed int, err error) {
 	if len(parts) > 1 {
-		rows, err := m.store.Page(ctx, store.Query{Table: store.Copies, Index: index, Limit: judgePage})
+		rows, err := store.Page(ctx, m.store, store.Query{Table: store.Copies, Index: index, Limit: judgePage})
 		if err != nil {
 			return 0, err
 		}
@@ -133,7 +133,7 @@ func (m *Machine) judgePart(ctx context.Context, part record.JudgePart, because 
 	query := store.Query{Table: store.Copies, Index: part.Index, IndexValue: part.Value, Limit: judgePage}
 	written := func() error { return nil }
 	for {
-		rows, err := m.store.Page(ctx, query)
+		rows, err := store.Page(ctx, m.store, query)
 		if err != nil {
 			return changed, cmp.Or(written(), err)
 		}
@@ -258,7 +258,7 @@ func (m *Machine) resume(ctx context.Context) error {
 
 // loadPending reads the notes of an earlier run, or of a tab that is gone. That of a tab which still works on it is judged twice, to one end.
 func (m *Machine) loadPending(ctx context.Context) error {
-	rows, err := m.store.Page(ctx, store.Query{Table: store.Meta, Prefix: record.JudgeNotesPrefix(), Limit: store.MaxLimit})
+	rows, err := store.Page(ctx, m.store, store.Query{Table: store.Meta, Prefix: record.JudgeNotesPrefix(), Limit: store.MaxLimit})
 	if err != nil {
 		return err
 	}

@@ -344,7 +344,7 @@ func (m *Machine) questionsFor(ctx context.Context, due []*shelved, nudged int64
 		if asked[user] {
 			continue
 		}
-		waiting, err := m.store.Page(ctx, store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{string(user)}, Limit: 1})
+		waiting, err := store.Page(ctx, m.store, store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{string(user)}, Limit: 1})
 		if err != nil {
 			return nil, err
 		}
@@ -366,7 +366,7 @@ func (m *Machine) due(ctx context.Context, now int64) (due []*shelved, more bool
 	// Only what a wrong clock has put further ahead than any delay lies behind here, and is due again.
 	far := store.Key{record.DueName(now + lane.MaxDelay.Milliseconds() + 1000)}
 	for beyond := false; ; {
-		rows, err := m.store.Page(ctx, query)
+		rows, err := store.Page(ctx, m.store, query)
 		if err != nil {
 			return nil, false, err
 		}
@@ -435,7 +435,7 @@ var lastKey = store.Key{"\uffff"}
 
 // firstDue is when the earliest copy is due.
 func (m *Machine) firstDue(ctx context.Context) (int64, error) {
-	rows, err := m.store.Page(ctx, store.Query{Table: store.Copies, Index: store.IndexDue, Limit: 1})
+	rows, err := store.Page(ctx, m.store, store.Query{Table: store.Copies, Index: store.IndexDue, Limit: 1})
 	if err != nil || len(rows) == 0 {
 		return m.now() + lane.MaxDelay.Milliseconds(), err
 	}

@@ -423,7 +423,7 @@ func TestF38OnePoisonedRow(t *testing.T) {
 	if err := w.machine.Flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Copies})
+	rows, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Copies})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -191,10 +191,10 @@ func (s slow) Get(ctx context.Context, table store.Table, keys []store.Key) ([]s
 	return s.Store.Get(ctx, table, keys)
 }
 
-func (s slow) Page(ctx context.Context, q store.Query) ([]store.Row, error) {
+func (s slow) Pages(ctx context.Context, queries ...store.Query) ([][]store.Row, error) {
 	pause()
 	defer pause()
-	return s.Store.Page(ctx, q)
+	return s.Store.Pages(ctx, queries...)
 }
 
 func (s slow) Commit(ctx context.Context, b store.Batch) error {

@@ -9,36 +9,36 @@ import (
 	"knownsender/core/store"
 )
 
-// LoadRoom reads everything stored of a room's sessions into memory, so that RoomEventEncryptionInfo can answer for it at once.
+// LoadRoom reads everything stored of a room's sessions into memory, so that RoomEventEncryptionInfo can answer for it at once, and keeps it there.
 func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
 	m.turn.Lock()
 	defer m.leave()
 	if m.closed {
 		return errClosed()
 	}
-	if _, whole := m.shelf.rooms[room]; whole {
-		return nil
-	}
-	// What is read first must not be evicted before the end.
-	m.shelf.loading[room]++
-	defer func() {
-		if m.shelf.loading[room]--; m.shelf.loading[room] == 0 {
-			delete(m.shelf.loading, room)
+	if _, whole := m.shelf.rooms[room]; !whole {
+		small, err := m.loadSmallRoom(ctx, room)
+		if err == nil && !small {
+			err = m.loadLargeRoom(ctx, room)
 		}
-	}()
-	held := map[*shelved]uint64{}
-	for name, in := range m.shelf.sessions {
-		if name.room == room {
-			in.hold(held)
+		if err != nil {
+			return err
 		}
 	}
-	prefix := record.RoomKey(room)
-	for _, table := range []store.Table{store.Copies, store.Tombstones, store.Withheld, store.Replays} {
-		err := m.eachRow(ctx, table, prefix, func(row *store.Row) {
-			m.takeRow(table, row)
-			if table == store.Copies {
-				m.found(held, row)
-			}
+	m.shelf.rooms[room] = kept
+	return nil
+}
+
+// roomTables are the tables with a room's sessions, copies first: a tombstone takes the place of a copy in one batch, so of the two at least one is seen.
+var roomTables = []store.Table{store.Copies, store.Tombstones, store.Withheld, store.Replays}
+
+// loadLargeRoom reads a room page by page.
+func (m *Machine) loadLargeRoom(ctx context.Context, room ids.RoomID) error {
+	defer m.shelf.load(room)()
+	held := m.shelf.held(room)
+	for _, table := range roomTables {
+		err := m.eachRow(ctx, store.Query{Table: table, Prefix: record.RoomKey(room), Limit: store.MaxLimit}, func(row *store.Row) {
+			m.takeRow(table, row, held)
 		})
 		if err != nil {
 			return err
@@ -47,35 +47,33 @@ func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
 			m.vanished(held)
 		}
 	}
-	m.shelf.rooms[room] = struct{}{}
-	for name, in := range m.shelf.sessions {
-		if name.room == room {
-			in.complete, in.asides = true, true
-		}
-	}
+	m.shelf.whole(room)
 	return nil
 }
 
-func (m *Machine) eachRow(ctx context.Context, table store.Table, prefix store.Key, take func(*store.Row)) error {
-	for query := (store.Query{Table: table, Prefix: prefix, Limit: store.MaxLimit}); ; {
-		rows, err := m.store.Page(ctx, query)
+// eachRow reads all rows from a query on.
+func (m *Machine) eachRow(ctx context.Context, query store.Query, take func(*store.Row)) error {
+	for {
+		rows, err := store.Page(ctx, m.store, query)
 		if err != nil {
 			return err
 		}
 		for i := range rows {
 			take(&rows[i])
 		}
-		if len(rows) < store.MaxLimit {
+		if len(rows) < query.Limit {
 			return nil
 		}
 		query = query.Next(&rows[len(rows)-1])
 	}
 }
 
-func (m *Machine) takeRow(table store.Table, row *store.Row) {
+// takeRow puts on the shelf what lies in a row, and takes copies off the list of those that were held before.
+func (m *Machine) takeRow(table store.Table, row *store.Row, held map[*shelved]uint64) {
 	switch table {
 	case store.Copies:
 		m.take(row)
+		m.found(held, row)
 	case store.Tombstones:
 		m.takeTombstone(row)
 	case store.Withheld:
@@ -85,34 +83,31 @@ func (m *Machine) takeRow(table store.Table, row *store.Row) {
 	}
 }
 
-// load returns the session with every stored copy, and whether they were read just now.
-func (m *Machine) load(ctx context.Context, name sessionName) (in *session, fresh bool, err error) {
-	if in = m.shelf.find(name); in != nil && in.complete {
-		return in, false, nil
+// loadCopies returns the session with every stored copy.
+func (m *Machine) loadCopies(ctx context.Context, name sessionName) (*session, error) {
+	if in := m.shelf.find(name); in != nil && in.whole.copies {
+		return in, nil
 	}
 	if _, whole := m.shelf.rooms[name.room]; whole {
-		return m.absent(name), false, nil
+		return m.absent(name), nil
 	}
-	in, err = m.reload(ctx, name)
-	return in, true, err
+	return m.reloadCopies(ctx, name)
 }
 
-// reload reads the session's stored copies, whether or not they were read before.
-func (m *Machine) reload(ctx context.Context, name sessionName) (*session, error) {
+// reloadCopies reads the session's stored copies, whether or not they were read before.
+func (m *Machine) reloadCopies(ctx context.Context, name sessionName) (*session, error) {
 	held := map[*shelved]uint64{}
 	if in := m.shelf.find(name); in != nil {
 		in.hold(held)
 	}
-	err := m.eachRow(ctx, store.Copies, record.SessionKey(name.room, name.session), func(row *store.Row) {
-		m.take(row)
-		m.found(held, row)
-	})
+	query := store.Query{Table: store.Copies, Prefix: record.SessionKey(name.room, name.session), Limit: store.MaxLimit}
+	err := m.eachRow(ctx, query, func(row *store.Row) { m.takeRow(store.Copies, row, held) })
 	if err != nil {
 		return nil, err
 	}
 	m.vanished(held)
 	in := m.absent(name)
-	in.complete = true
+	in.whole.copies = true
 	return in, nil
 }
 
@@ -149,7 +144,7 @@ func (in *session) vanished(there *shelved, rev uint64) bool {
 		return false
 	}
 	in.drop(there)
-	in.asides = false
+	in.whole.graves = false
 	return true
 }
 
@@ -160,7 +155,7 @@ func (m *Machine) absent(name sessionName) *session {
 		return in
 	}
 	if _, whole := m.shelf.rooms[name.room]; whole {
-		return &session{name: name, complete: true, asides: true}
+		return &session{name: name, whole: everything}
 	}
 	return m.shelf.session(name)
 }
@@ -168,40 +163,37 @@ func (m *Machine) absent(name sessionName) *session {
 // loadReplays reads one block of a session's replay memory. It is asked for when a message of that block has authenticated: before that, any
 // number could stand in an event.
 func (m *Machine) loadReplays(ctx context.Context, in *session, block uint32) error {
-	if _, known := in.replays[block]; known {
+	if in.knows(block) {
 		return nil
 	}
-	var rev uint64
-	if _, whole := m.shelf.rooms[in.name.room]; !whole {
-		rows, err := m.store.Get(ctx, store.Replays, []store.Key{record.ReplayKey(in.name.room, in.name.session, block)})
-		if err != nil {
-			return err
-		}
-		m.takeReplays(&rows[0])
-		rev = rows[0].Rev
+	rows, err := m.store.Get(ctx, store.Replays, []store.Key{record.ReplayKey(in.name.room, in.name.session, block)})
+	if err != nil {
+		return err
 	}
+	m.takeReplays(&rows[0])
 	if in.replays[block] == nil {
-		in.addBlock(block, &replayBlock{events: map[uint32]ids.EventID{}, rev: rev})
+		in.addBlock(block, &replayBlock{events: map[uint32]ids.EventID{}, rev: rows[0].Rev})
 	}
 	return nil
 }
 
 // loadAsides reads what explains a session without a key. It is asked for when one is missing, which is rare.
 func (m *Machine) loadAsides(ctx context.Context, in *session) error {
-	if in.asides {
+	if in.whole.graves && in.whole.withheld {
 		return nil
 	}
 	if err := m.readAsides(ctx, record.SessionKey(in.name.room, in.name.session)); err != nil {
 		return err
 	}
-	in.asides = true
+	in.whole.graves, in.whole.withheld = true, true
 	return nil
 }
 
 // readAsides reads the tombstones and withheld notices of a session, or of a room.
 func (m *Machine) readAsides(ctx context.Context, prefix store.Key) error {
 	for _, table := range []store.Table{store.Tombstones, store.Withheld} {
-		if err := m.eachRow(ctx, table, prefix, func(row *store.Row) { m.takeRow(table, row) }); err != nil {
+		query := store.Query{Table: table, Prefix: prefix, Limit: store.MaxLimit}
+		if err := m.eachRow(ctx, query, func(row *store.Row) { m.takeRow(table, row, nil) }); err != nil {
 			return err
 		}
 	}

@@ -60,6 +60,7 @@ type Machine struct {
 	trust   *trust.Index
 	finder  *sender.Finder
 	shelf   *shelf
+	reads   map[ids.RoomID]*roomReads
 	checks  []keys.Check // scratch of the synchronous path
 	pending pending      // re-judging that an earlier run did not finish
 	lanes   lanes
@@ -112,6 +113,7 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 		trust:         trust.NewIndex(options.Own),
 		finder:        sender.NewFinder(),
 		shelf:         newShelf(),
+		reads:         map[ids.RoomID]*roomReads{},
 		lanes:         newLanes(&options),
 		requirement:   options.TrustRequirement,
 		claimsMayRule: options.ClaimsMayOverruleDirect,

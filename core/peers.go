@@ -162,10 +162,10 @@ func (m *Machine) rereadCopies(ctx context.Context, names []sender.CopyKey) erro
 	var revs []uint64
 	for i := range names {
 		if there := m.shelf.copy(names[i]); there != nil {
-			m.shelf.find(nameOf(names[i])).asides = false
+			m.shelf.find(nameOf(names[i])).whole.graves = false
 			keys, before, revs = append(keys, record.CopyKey(names[i])), append(before, there), append(revs, there.rev)
 		} else if in := m.shelf.find(nameOf(names[i])); in != nil {
-			in.complete, in.asides = false, false
+			in.whole.copies, in.whole.graves = false, false
 			delete(m.shelf.rooms, in.name.room)
 		} else if _, whole := m.shelf.rooms[names[i].RoomID]; whole {
 			fresh = append(fresh, record.CopyKey(names[i]))
@@ -209,7 +209,7 @@ func (m *Machine) rereadAsides(ctx context.Context, whole map[ids.RoomID][]*sess
 			return err
 		}
 		for _, in := range sessions {
-			in.asides = true
+			in.whole.graves, in.whole.withheld = true, true
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func (m *Machine) readPeople(ctx context.Context, users []ids.UserID) (people, e
 func (m *Machine) readEverybody(ctx context.Context) (people, error) {
 	found := people{map[ids.UserID]*trust.UserRecord{}, map[ids.UserID]uint64{}}
 	for query := (store.Query{Table: store.Users}); ; {
-		rows, err := m.store.Page(ctx, query)
+		rows, err := store.Page(ctx, m.store, query)
 		if err != nil {
 			return found, err
 		}

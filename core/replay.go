@@ -20,6 +20,11 @@ type replayBlock struct {
 
 func blockOf(index uint32) uint32 { return index / record.ReplayBlockSize }
 
+// knows says whether everything stored of a block is in memory.
+func (in *session) knows(block uint32) bool {
+	return in.whole.replays || in.replays[block] != nil
+}
+
 // replayed says whether another event has the index.
 func (in *session) replayed(index uint32, event ids.EventID) bool {
 	block := in.replays[blockOf(index)]

@@ -103,7 +103,7 @@ func TestReplayBlocks(t *testing.T) {
 			t.Errorf("index %d: %v", indexes[i], err)
 		}
 	}
-	rows, err := w.rows.Page(context.Background(), store.Query{Table: store.Replays})
+	rows, err := store.Page(context.Background(), w.rows, store.Query{Table: store.Replays})
 	if err != nil || len(rows) != 3 {
 		t.Errorf("%d rows for 3 blocks, %v", len(rows), err)
 	}

@@ -23,29 +23,41 @@ func nameOf(key sender.CopyKey) sessionName { return sessionName{key.RoomID, key
 // not be written is not lost but written with the next commit.
 type shelf struct {
 	sessions map[sessionName]*session
-	rooms    map[ids.RoomID]struct{} // read whole; not evicted
-	loading  map[ids.RoomID]int      // being read whole, by how many calls; not evicted either
-	dirty    []*session              // in the order in which they became so
+	rooms    map[ids.RoomID]keeping // read whole
+	loading  map[ids.RoomID]int     // being read, by how many calls; not evicted
+	dirty    []*session             // in the order in which they became so
 	tick     uint64
 	evictAt  int // number of sessions
 }
 
-// keepSessions bounds the shelf: beyond it the half that was not used for longest goes, except what is unwritten or in a loaded room. A
+// keepSessions bounds the shelf: beyond it the half that was not used for longest goes, except what is unwritten or in a room of LoadRoom. A
 // session takes about a kilobyte.
 const keepSessions = 16384
 
 // session is one Megolm session on the shelf.
 type session struct {
 	name     sessionName
-	complete bool // every stored copy is here
+	whole    parts
 	copies   []*shelved
 	graves   []grave
 	withheld *withheldNotice
-	asides   bool // tombstones and withheld notice were read too
 	replays  map[uint32]*replayBlock
 	queued   bool // in shelf.dirty
 	used     uint64
 }
+
+// parts says of what everything stored of a session is in memory.
+type parts struct{ copies, graves, withheld, replays bool }
+
+var everything = parts{true, true, true, true}
+
+// keeping says whether a room that was read whole may be evicted.
+type keeping bool
+
+const (
+	loose keeping = false // it was read ahead, for one of its events
+	kept  keeping = true  // LoadRoom was called
+)
 
 // shelved is one copy: as it should be, and as it lies in the store. A sender.Copy never changes, so two pointers tell whether they differ.
 type shelved struct {
@@ -75,7 +87,7 @@ type withheldNotice struct {
 
 func newShelf() *shelf {
 	return &shelf{
-		sessions: make(map[sessionName]*session), rooms: make(map[ids.RoomID]struct{}), loading: make(map[ids.RoomID]int), evictAt: keepSessions,
+		sessions: make(map[sessionName]*session), rooms: make(map[ids.RoomID]keeping), loading: make(map[ids.RoomID]int), evictAt: keepSessions,
 	}
 }
 
@@ -104,7 +116,10 @@ func (s *shelf) session(name sessionName) *session {
 	}
 	_, whole := s.rooms[name.room]
 	s.tick++
-	made := &session{name: name, complete: whole, asides: whole, used: s.tick}
+	made := &session{name: name, used: s.tick}
+	if whole {
+		made.whole = everything
+	}
 	s.sessions[name] = made
 	if len(s.sessions) > s.evictAt {
 		s.evict(made)
@@ -146,6 +161,39 @@ func (s *shelf) drop(name *sessionName) {
 	s.dirty = slices.DeleteFunc(s.dirty, func(other *session) bool { return other == in })
 }
 
+// load keeps what is read first of sessions of a room from being evicted before the end, which is when the function that it returns is called.
+func (s *shelf) load(room ids.RoomID) (end func()) {
+	s.loading[room]++
+	return func() {
+		if s.loading[room]--; s.loading[room] == 0 {
+			delete(s.loading, room)
+		}
+	}
+}
+
+// held notes where the copies of a room stand before the store is read.
+func (s *shelf) held(room ids.RoomID) map[*shelved]uint64 {
+	held := map[*shelved]uint64{}
+	for name, in := range s.sessions {
+		if name.room == room {
+			in.hold(held)
+		}
+	}
+	return held
+}
+
+// whole notes that everything stored of a room is in memory.
+func (s *shelf) whole(room ids.RoomID) {
+	if _, already := s.rooms[room]; !already {
+		s.rooms[room] = loose
+	}
+	for name, in := range s.sessions {
+		if name.room == room {
+			in.whole = everything
+		}
+	}
+}
+
 func (s *shelf) queue(in *session) {
 	if !in.queued {
 		in.queued = true
@@ -154,15 +202,16 @@ func (s *shelf) queue(in *session) {
 }
 
 func (s *shelf) evict(except *session) {
-	loose := make([]*session, 0, len(s.sessions))
+	old := make([]*session, 0, len(s.sessions))
 	for _, in := range s.sessions {
-		if _, whole := s.rooms[in.name.room]; !whole && s.loading[in.name.room] == 0 && !in.queued && in != except {
-			loose = append(loose, in)
+		if s.rooms[in.name.room] != kept && s.loading[in.name.room] == 0 && !in.queued && in != except {
+			old = append(old, in)
 		}
 	}
-	slices.SortFunc(loose, func(a, b *session) int { return cmp.Compare(a.used, b.used) })
-	for _, in := range loose[:len(loose)/2] {
+	slices.SortFunc(old, func(a, b *session) int { return cmp.Compare(a.used, b.used) })
+	for _, in := range old[:len(old)/2] {
 		delete(s.sessions, in.name)
+		delete(s.rooms, in.name.room)
 	}
 	// Where little can go, the next look at all of them is not due with the next session.
 	s.evictAt = max(s.evictAt, 2*len(s.sessions))

@@ -157,7 +157,7 @@ func TestNextLeaderFinishesWhatWasBegun(t *testing.T) {
 	if got := two.copy().Current.Kind; got != sender.SenderUnverified {
 		t.Errorf("stored as %v", got)
 	}
-	left, err := one.rows.Page(context.Background(), store.Query{Table: store.Meta, Prefix: record.JudgeNotesPrefix()})
+	left, err := store.Page(context.Background(), one.rows, store.Query{Table: store.Meta, Prefix: record.JudgeNotesPrefix()})
 	if err != nil || len(left) != 0 {
 		t.Errorf("%d notes left, %v", len(left), err)
 	}

@@ -33,9 +33,9 @@ func (p politeStore) Get(ctx context.Context, table store.Table, wanted []store.
 	return rows, err
 }
 
-func (p politeStore) Page(ctx context.Context, q store.Query) (rows []store.Row, err error) {
-	p.turn.give(func() { rows, err = p.store.Page(ctx, q) })
-	return rows, err
+func (p politeStore) Pages(ctx context.Context, queries ...store.Query) (pages [][]store.Row, err error) {
+	p.turn.give(func() { pages, err = p.store.Pages(ctx, queries...) })
+	return pages, err
 }
 
 func (p politeStore) Commit(ctx context.Context, b store.Batch) (err error) {

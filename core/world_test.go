@@ -316,7 +316,7 @@ func dump(t testing.TB, rows store.Store) string {
 	var out []byte
 	for _, table := range store.Tables() {
 		for query := (store.Query{Table: table}); ; {
-			page, err := rows.Page(context.Background(), query)
+			page, err := store.Page(context.Background(), rows, query)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -356,7 +356,7 @@ func (w *world) copies() []*sender.Copy {
 	w.t.Helper()
 	var copies []*sender.Copy
 	for query := (store.Query{Table: store.Copies}); ; {
-		page, err := w.rows.Page(context.Background(), query)
+		page, err := store.Page(context.Background(), w.rows, query)
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -83,6 +83,7 @@ type writing struct {
 	written   []writtenCopy
 	discarded []sender.CopyKey // tombstones take their place
 	after     []func()
+	fresh     map[int]*session // of copies that are new, by the place of their operation
 }
 
 type writtenCopy struct {
@@ -97,7 +98,7 @@ type writtenCopy struct {
 // collect takes everything unwritten off the shelf's list and makes a batch of it. Unless it may, the batch marks no copy as being in the backup: such a
 // mark is only remembered, of a backup that another tab has put aside since.
 func (m *Machine) collect(mayMark bool) *writing {
-	w := &writing{sessions: m.shelf.dirty, batch: store.Batch{Counters: map[string]int64{}}}
+	w := &writing{sessions: m.shelf.dirty, batch: store.Batch{Counters: map[string]int64{}}, fresh: map[int]*session{}}
 	m.shelf.dirty = nil
 	w.aside = m.takeAside(&w.batch)
 	for _, in := range w.sessions {
@@ -109,6 +110,9 @@ func (m *Machine) collect(mayMark bool) *writing {
 			case there.copy != there.stored || there.stale:
 				if !mayMark && there.marks() {
 					there.copy = there.copy.InBackup(false)
+				}
+				if there.rev == 0 && !in.whole.copies {
+					w.fresh[len(w.batch.Ops)] = in
 				}
 				w.addCopy(there)
 			}
@@ -131,7 +135,22 @@ func (m *Machine) collect(mayMark bool) *writing {
 			}
 		}
 	}
+	if len(w.fresh) > 0 {
+		w.batch.Lone = &store.Lone{Parts: record.SessionParts, Empty: store.Tombstones, Found: func(op int) {
+			if in := w.fresh[op]; in != nil {
+				w.after = append(w.after, in.first)
+			}
+		}}
+	}
 	return w
+}
+
+// first notes that the copy which was written is the first of its session, so that nothing has to be read before it is used: where there was no copy and
+// no tombstone either, no event was ever decrypted and remembered.
+func (in *session) first() {
+	if len(in.copies) == 1 && len(in.graves) == 0 {
+		in.whole.copies, in.whole.graves, in.whole.replays = true, true, true
+	}
 }
 
 func (w *writing) add(row store.Row, expect uint64) {

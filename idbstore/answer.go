@@ -92,3 +92,15 @@ func readError(items [][]byte) error {
 	}
 	return e
 }
+
+func readRows(items [][]byte, table store.Table) ([]store.Row, error) {
+	rows := make([]store.Row, len(items))
+	for i, item := range items {
+		var err error
+		if rows[i], err = readRow(item); err != nil {
+			return nil, err
+		}
+		rows[i].Table = table
+	}
+	return rows, nil
+}

@@ -92,7 +92,11 @@ func (s *Store) Get(ctx context.Context, table store.Table, keys []store.Key) ([
 	for _, key := range keys {
 		request.Strings(key)
 	}
-	rows, err := s.rows(ctx, "get", table, request.Frame())
+	items, err := call(ctx, s.host, "get", request.Frame())
+	if err != nil {
+		return nil, err
+	}
+	rows, err := readRows(items, table)
 	if err != nil {
 		return nil, err
 	}
@@ -110,27 +114,52 @@ func (s *Store) Get(ctx context.Context, table store.Table, keys []store.Key) ([
 	return rows, nil
 }
 
-// Page implements store.Store.
-func (s *Store) Page(ctx context.Context, q store.Query) ([]store.Row, error) {
-	q, err := store.CheckQuery(q)
+// Pages implements store.Store.
+func (s *Store) Pages(ctx context.Context, queries ...store.Query) ([][]store.Row, error) {
+	queries, err := store.CheckQueries(queries)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
-	var request frame.Writer
-	request.String(string(q.Table))
-	request.String(q.Index)
-	if q.Index == "" {
-		request.Strings(q.Prefix)
-	} else {
-		request.Strings(q.IndexValue)
+	if len(queries) == 0 {
+		return nil, nil
 	}
-	request.Strings(q.AfterIndex)
-	request.Strings(q.After)
-	request.Uint64(uint64(q.Limit))
-	return s.rows(ctx, "page", q.Table, request.Frame())
+	var request frame.Writer
+	for i := range queries {
+		q := &queries[i]
+		request.Nest(func() {
+			request.String(string(q.Table))
+			request.String(q.Index)
+			if q.Index == "" {
+				request.Strings(q.Prefix)
+			} else {
+				request.Strings(q.IndexValue)
+			}
+			request.Strings(q.AfterIndex)
+			request.Strings(q.After)
+			request.Uint64(uint64(q.Limit))
+		})
+	}
+	items, err := call(ctx, s.host, "pages", request.Frame())
+	if err != nil {
+		return nil, err
+	}
+	if len(items) != len(queries) {
+		return nil, badAnswer(nil)
+	}
+	pages := make([][]store.Row, len(items))
+	for i, item := range items {
+		page, err := frame.Decode(item)
+		if err != nil {
+			return nil, badAnswer(err)
+		}
+		if pages[i], err = readRows(page, queries[i].Table); err != nil {
+			return nil, err
+		}
+	}
+	return pages, nil
 }
 
 // Commit implements store.Store.
@@ -151,6 +180,12 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) error {
 		for name, delta := range b.Counters {
 			request.String(name)
 			request.Uint64(uint64(delta))
+		}
+	})
+	request.Nest(func() {
+		if b.Lone != nil {
+			request.Uint64(uint64(b.Lone.Parts))
+			request.String(string(b.Lone.Empty))
 		}
 	})
 	for i := range b.Ops {
@@ -174,10 +209,17 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) error {
 		})
 	}
 	items, err := call(ctx, s.host, "commit", request.Frame())
-	if err == nil && len(items) != 0 {
-		return badAnswer(nil)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, item := range items {
+		op, ok := number(item)
+		if !ok || b.Lone == nil || op >= uint64(len(b.Ops)) {
+			return badAnswer(nil)
+		}
+		b.Lone.Found(int(op))
+	}
+	return nil
 }
 
 // Counters implements store.Store.
@@ -223,21 +265,6 @@ func (s *Store) begin(ctx context.Context) error {
 		return &store.Error{Code: store.CodeClosed, Message: "the store is closed"}
 	}
 	return nil
-}
-
-func (s *Store) rows(ctx context.Context, method string, table store.Table, request []byte) ([]store.Row, error) {
-	items, err := call(ctx, s.host, method, request)
-	if err != nil {
-		return nil, err
-	}
-	rows := make([]store.Row, len(items))
-	for i, item := range items {
-		if rows[i], err = readRow(item); err != nil {
-			return nil, err
-		}
-		rows[i].Table = table
-	}
-	return rows, nil
 }
 
 // call sends a request and takes the answer apart: the items behind "ok", or the error behind "error".

@@ -138,6 +138,18 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 			t.Errorf("counters with %s: %v", name, err)
 		}
 	}
+	for _, item := range []string{"more", string([]byte{1, 0, 0, 0, 0, 0, 0, 0})} {
+		lone := &store.Lone{Parts: 1, Empty: store.Meta, Found: func(int) { t.Error("a place was found") }}
+		batch := store.Batch{Ops: []store.Op{{Table: store.Meta, Key: store.Key{"k"}, Value: []byte{1}}}, Lone: lone}
+		if err := opened(t, words("ok", item), nil).Commit(t.Context(), batch); code(err) != store.CodeBadAnswer {
+			t.Errorf("a place %q: %v", item, err)
+		}
+	}
+	for _, answer := range [][]byte{words("ok"), words("ok", "x"), words("ok", string(words("x")))} {
+		if _, err := store.Page(t.Context(), opened(t, answer, nil), store.Query{Table: store.Users}); code(err) != store.CodeBadAnswer {
+			t.Errorf("pages answered %q: %v", answer, err)
+		}
+	}
 	if err := opened(t, words("ok", "more"), nil).Commit(t.Context(), store.Batch{}); code(err) != store.CodeBadAnswer {
 		t.Errorf("commit with more than ok: %v", err)
 	}
@@ -153,7 +165,7 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 func TestRefusedBeforeTheHost(t *testing.T) {
 	s := opened(t, nil, errors.New("the host was asked"))
 	_, get := s.Get(t.Context(), "elsewhere", nil)
-	_, page := s.Page(t.Context(), store.Query{Table: store.Users, Index: "color"})
+	_, page := store.Page(t.Context(), s, store.Query{Table: store.Users, Index: "color"})
 	commit := s.Commit(t.Context(), store.Batch{Ops: []store.Op{{Table: store.Users}}})
 	large := s.Commit(t.Context(), store.Batch{Ops: []store.Op{{Table: store.Users, Key: store.Key{"k"}, Value: make([]byte, store.MaxValue+1)}}})
 	if code(get) != store.CodeBadRequest || code(page) != store.CodeBadRequest || code(commit) != store.CodeBadKey || code(large) != store.CodeTooLarge {

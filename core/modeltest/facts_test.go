@@ -96,7 +96,7 @@ func (a *archive) number(row *store.Row) uint32 {
 func (a *archive) take(disk store.Store) snapshot {
 	var s snapshot
 	for _, table := range store.Tables() {
-		for _, row := range must(disk.Page(context.Background(), store.Query{Table: table, Limit: store.MaxLimit})) {
+		for _, row := range must(store.Page(context.Background(), disk, store.Query{Table: table, Limit: store.MaxLimit})) {
 			if row.Table == store.Meta && len(row.Key) == 2 {
 				rename(&row)
 			}

@@ -116,9 +116,12 @@ func (m *meddling) Get(ctx context.Context, table store.Table, wanted []store.Ke
 	return m.seen(rows), err
 }
 
-func (m *meddling) Page(ctx context.Context, q store.Query) ([]store.Row, error) {
-	rows, err := m.Store.Page(ctx, q)
-	return m.seen(rows), err
+func (m *meddling) Pages(ctx context.Context, queries ...store.Query) ([][]store.Row, error) {
+	pages, err := m.Store.Pages(ctx, queries...)
+	for _, rows := range pages {
+		m.seen(rows)
+	}
+	return pages, err
 }
 
 func (m *meddling) seen(rows []store.Row) []store.Row {
@@ -156,7 +159,7 @@ func personOf(op *store.Op) *trust.UserRecord {
 
 // stored is every stored copy.
 func (m *meddling) stored(ctx context.Context) []store.Row {
-	return must(m.Store.Page(ctx, store.Query{Table: store.Copies}))
+	return must(store.Page(ctx, m.Store, store.Query{Table: store.Copies}))
 }
 
 // lastWins writes over whatever lies there, but for what was known at reception.

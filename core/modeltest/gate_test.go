@@ -74,13 +74,13 @@ func (g *gate) Get(ctx context.Context, table store.Table, keys []store.Key) (ro
 	return rows, err
 }
 
-// Page implements store.Store.
-func (g *gate) Page(ctx context.Context, q store.Query) (rows []store.Row, err error) {
-	err = g.pass("read "+string(q.Table), func() error {
-		rows, err = g.under.Page(ctx, q)
+// Pages implements store.Store.
+func (g *gate) Pages(ctx context.Context, queries ...store.Query) (pages [][]store.Row, err error) {
+	err = g.pass("read "+string(queries[0].Table), func() error {
+		pages, err = g.under.Pages(ctx, queries...)
 		return err
 	})
-	return rows, err
+	return pages, err
 }
 
 // Commit implements store.Store.

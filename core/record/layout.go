@@ -27,6 +27,9 @@ import (
 // RoomKey is what the keys of all rows of a room begin with, in the tables copies, tombstones, replays and withheld.
 func RoomKey(room ids.RoomID) store.Key { return store.Key{string(room)} }
 
+// SessionParts is how many parts a SessionKey has.
+const SessionParts = 2
+
 // SessionKey is what the keys of all rows of a session begin with, in the same tables.
 func SessionKey(room ids.RoomID, session megolm.SessionID) store.Key {
 	return store.Key{string(room), session.String()}

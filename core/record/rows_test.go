@@ -29,7 +29,7 @@ func list(t *testing.T, s store.Store, q store.Query) (found []*sender.Copy, dam
 	t.Helper()
 	q.Limit = 2
 	for {
-		rows, err := s.Page(t.Context(), q)
+		rows, err := store.Page(t.Context(), s, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestOldRowsAreReached(t *testing.T) {
 	if found, _ := list(t, s, waiting); len(found) != 0 {
 		t.Fatal("the index finds a row without its column")
 	}
-	rows, err := s.Page(t.Context(), store.Query{Table: store.Copies})
+	rows, err := store.Page(t.Context(), s, store.Query{Table: store.Copies})
 	if err != nil {
 		t.Fatal(err)
 	}

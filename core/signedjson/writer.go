@@ -31,8 +31,21 @@ func AppendComma(dst []byte) []byte {
 
 // AppendString writes s as a JSON string with the shortest escapes. Bytes that are no UTF-8 become U+FFFD.
 func AppendString(dst []byte, s string) []byte {
+	if isPlain(s) {
+		return append(append(append(dst, '"'), s...), '"')
+	}
 	dst, _ = jsontext.AppendQuote(dst, s) // the error says that some became U+FFFD
 	return dst
+}
+
+// isPlain says that a string is written as it is, as most are.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // AppendInt writes an integer. JavaScript reads it exactly within ±(2^53 - 1).

@@ -23,9 +23,20 @@ func CheckGet(table Table, keys []Key) error {
 	return nil
 }
 
-// CheckQuery refuses queries that no store can answer and fills in what a query may leave out: Limit and AfterIndex.
+// CheckQueries refuses queries that no store can answer and fills in what a query may leave out: Limit and AfterIndex.
 // Codes: `bad_request`, `bad_key`.
-func CheckQuery(q Query) (Query, error) {
+func CheckQueries(queries []Query) ([]Query, error) {
+	checked := make([]Query, len(queries))
+	for i, q := range queries {
+		var err error
+		if checked[i], err = checkQuery(q); err != nil {
+			return nil, err
+		}
+	}
+	return checked, nil
+}
+
+func checkQuery(q Query) (Query, error) {
 	if !q.Table.Known() {
 		return q, badRequest("unknown table")
 	}
@@ -58,6 +69,9 @@ func CheckBatch(b *Batch) error {
 	type name struct {
 		table Table
 		key   string
+	}
+	if b.Lone != nil && (b.Lone.Parts < 1 || !b.Lone.Empty.Known()) {
+		return badRequest("no group, or an unknown table")
 	}
 	var seen map[name]struct{}
 	if len(b.Ops) > 1 {

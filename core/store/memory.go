@@ -103,9 +103,9 @@ func (m *Memory) Get(ctx context.Context, table Table, keys []Key) ([]Row, error
 	return rows, nil
 }
 
-// Page implements Store.
-func (m *Memory) Page(ctx context.Context, q Query) ([]Row, error) {
-	q, err := CheckQuery(q)
+// Pages implements Store.
+func (m *Memory) Pages(ctx context.Context, queries ...Query) ([][]Row, error) {
+	queries, err := CheckQueries(queries)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,15 @@ func (m *Memory) Page(ctx context.Context, q Query) ([]Row, error) {
 		return nil, err
 	}
 	defer m.disk.mu.Unlock()
-	t := m.disk.tables[q.Table]
+	pages := make([][]Row, len(queries))
+	for i := range queries {
+		pages[i] = m.disk.page(&queries[i])
+	}
+	return pages, nil
+}
+
+func (d *memoryDisk) page(q *Query) []Row {
+	t := d.tables[q.Table]
 	list, start, within := &t.byKey, q.Prefix, func(r *memoryRow) bool { return r.row.Key.HasPrefix(q.Prefix) }
 	position := func(r *memoryRow, key Key) int { return r.row.Key.Compare(key) }
 	if q.Index != "" {
@@ -144,7 +152,7 @@ func (m *Memory) Page(ctx context.Context, q Query) ([]Row, error) {
 		}
 		rows = append(rows, r.row.clone())
 	}
-	return rows, nil
+	return rows
 }
 
 // Commit implements Store.
@@ -182,7 +190,26 @@ func (m *Memory) Commit(ctx context.Context, b Batch) error {
 			delete(m.disk.counters, name)
 		}
 	}
+	if b.Lone != nil && len(m.disk.tables[b.Lone.Empty].byKey.rows) == 0 {
+		for i := range b.Ops {
+			if op := &b.Ops[i]; op.Expect == 0 && op.Value != nil && m.disk.tables[op.Table].count(op.Key[:min(b.Lone.Parts, len(op.Key))]) == 1 {
+				b.Lone.Found(i)
+			}
+		}
+	}
 	return nil
+}
+
+// count is how many rows begin with a prefix, but no more than 2.
+func (t *memoryTable) count(prefix Key) (n int) {
+	from, _ := slices.BinarySearchFunc(t.byKey.rows, prefix, func(r *memoryRow, key Key) int { return r.row.Key.Compare(key) })
+	for _, r := range t.byKey.rows[from:] {
+		if n == 2 || !r.row.Key.HasPrefix(prefix) {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 func (t *memoryTable) apply(op *Op, id string) {

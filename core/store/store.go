@@ -161,6 +161,18 @@ type Batch struct {
 	Counters map[string]int64
 	// Strict asks that the data have reached the disk before Commit returns, not only the operating system.
 	Strict bool
+	// Lone, where it is not nil, asks which of the new rows are the first of their group.
+	Lone *Lone
+}
+
+// Lone asks of a batch which of the rows that it puts where there was none (Expect 0) have no other row beside them, in the store or in the batch, whose
+// key begins with the same Parts parts. A store answers what it sees without looking for it, so of some it may say nothing; and of none at all unless the
+// table Empty has no rows, all at the moment of the commit.
+type Lone struct {
+	Parts int
+	Empty Table
+	// Found is called for each such row before Commit returns without an error, with the operation's place in Ops.
+	Found func(op int)
 }
 
 // Store keeps rows. Values that go in and come out are the caller's: a store keeps no reference to them.
@@ -170,12 +182,22 @@ type Batch struct {
 type Store interface {
 	// Get reads rows by key, in the order of keys, all at one moment. A missing row has its Key and Rev 0.
 	Get(ctx context.Context, table Table, keys []Key) ([]Row, error)
-	// Page reads the rows of q. Fewer rows than asked for (see DefaultLimit, MaxLimit) means that there are no more.
-	Page(ctx context.Context, q Query) ([]Row, error)
+	// Pages reads the rows of each query, all at one moment. Fewer rows than a query asks for (see DefaultLimit, MaxLimit) means that
+	// there are no more.
+	Pages(ctx context.Context, queries ...Query) ([][]Row, error)
 	// Commit applies a batch. When a row is not as expected nothing is applied, and the error's Conflicts name all such rows.
 	Commit(ctx context.Context, b Batch) error
 	// Counters reads all counters that are not 0.
 	Counters(ctx context.Context) (map[string]int64, error)
 	// Close ends the use of the store; later calls answer `closed`. Closing twice is no error.
 	Close() error
+}
+
+// Page reads the rows of one query.
+func Page(ctx context.Context, s Store, q Query) ([]Row, error) {
+	pages, err := s.Pages(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return pages[0], nil
 }

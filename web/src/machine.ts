@@ -103,7 +103,7 @@ export interface OpenOptions {
 export type Unregister = () => void;
 
 const megolm = "m.megolm.v1.aes-sha2";
-const idbMethods: readonly IdbMethod[] = ["open", "get", "page", "commit", "counters", "close"];
+const idbMethods: readonly IdbMethod[] = ["open", "get", "pages", "commit", "counters", "close"];
 
 /** What the program answers where it is not quite what the caller gets. */
 interface Answers {

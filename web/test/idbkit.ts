@@ -45,9 +45,13 @@ export class Bridge {
     return { generation: reader.text(), persistence: reader.text(), version: reader.unsigned(), created: reader.text() };
   }
 
-  async commit(ops: readonly Op[], counters: readonly FrameItem[] = [], durability = "relaxed"): Promise<void> {
-    await this.call("commit", durability, counters, ...ops.map(([table, key, expect, value, index]): FrameItem =>
+  /** Resolves with the places of the operations that were found lone. */
+  async commit(ops: readonly Op[], counters: readonly FrameItem[] = [], durability = "relaxed", lone: readonly FrameItem[] = []): Promise<number[]> {
+    const reader = await this.call("commit", durability, counters, lone, ...ops.map(([table, key, expect, value, index]): FrameItem =>
       [table, key, expect, value === undefined ? "delete" : "put", value ?? "", index ?? []]));
+    const places: number[] = [];
+    while (reader.left > 0) places.push(Number(reader.unsigned()));
+    return places;
   }
 
   async get(table: string, ...keys: string[][]): Promise<StoredRow[]> {
@@ -57,7 +61,7 @@ export class Bridge {
   async page(table: string, { index = "", prefix = [], afterValue = [], after = [], limit = 100n }: {
     index?: string; prefix?: string[]; afterValue?: string[]; after?: string[]; limit?: bigint;
   } = {}): Promise<StoredRow[]> {
-    return rows(await this.call("page", table, index, prefix, afterValue, after, limit));
+    return rows((await this.call("pages", [table, index, prefix, afterValue, after, limit])).frame());
   }
 
   async counters(): Promise<Record<string, bigint>> {
@@ -573,9 +577,9 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     same(await code(bridge.page("users", { index: "owner" })), "bad_request", "unknown index");
     same(await code(bridge.commit([["counters", ["a"], 0n, "v"]])), "bad_request", "a table that is not one");
     same(await code(bridge.commit([["users", ["a"], 0n, "v", ["owner", ["x"]]]])), "bad_request", "an index of another table");
-    same(await code(bridge.call("commit", "strict", [], ["users", ["a"], 0n, "burn", "", []])), "bad_request", "an unknown verb");
-    same(await code(bridge.call("commit", "strict", [], ["users", ["a"], "0", "put", "", []])), "bad_request", "a number of one byte");
-    same(await code(bridge.call("commit", "strict", [], ["users", ["a"], 0n, "put", "", [], "more"])), "bad_request", "an item too many");
+    same(await code(bridge.call("commit", "strict", [], [], ["users", ["a"], 0n, "burn", "", []])), "bad_request", "an unknown verb");
+    same(await code(bridge.call("commit", "strict", [], [], ["users", ["a"], "0", "put", "", []])), "bad_request", "a number of one byte");
+    same(await code(bridge.call("commit", "strict", [], [], ["users", ["a"], 0n, "put", "", [], "more"])), "bad_request", "an item too many");
     same(await code(bridge.call("get", new Uint8Array([255]))), "bad_request", "a table that is not UTF-8");
     same(await code(bridge.call("open")), "bad_request", "an item too few");
     const answer = new FrameReader(await bridge.host.call("counters", new Uint8Array([1, 0, 0])));

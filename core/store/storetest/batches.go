@@ -237,3 +237,37 @@ func largeBatch(t *testing.T, open Open) {
 		t.Fatalf("%d rows came back", len(rows))
 	}
 }
+
+func loneRows(t *testing.T, open Open) {
+	s := fresh(t, open)
+	first := func(session string) store.Op { return put(store.Copies, 0, "v", "!r", session, "k", "direct") }
+	commit(t, s, first("b"), first("f"), first("k"))
+	found := func(err error, ops ...store.Op) (places []int) {
+		t.Helper()
+		lone := &store.Lone{Parts: 2, Empty: store.Tombstones, Found: func(op int) { places = append(places, op) }}
+		if got := s.Commit(ctx(t), store.Batch{Ops: ops, Lone: lone}); (got == nil) != (err == nil) {
+			t.Fatal(got)
+		}
+		return places
+	}
+	// Of two rows of one new session neither stands alone, nor does one beside a stored row, be it before it or behind, nor what is no new row.
+	places := found(nil,
+		first("c"),
+		put(store.Copies, 0, "v", "!r", "d", "k", "claimed"), put(store.Copies, 0, "v", "!r", "d", "k", "direct"),
+		put(store.Copies, 0, "v", "!r", "f", "a", "direct"), put(store.Copies, 0, "v", "!r", "k", "z", "direct"),
+		put(store.Copies, 1, "w", "!r", "b", "k", "direct"))
+	if len(places) != 1 || places[0] != 0 {
+		t.Fatalf("alone are %v", places)
+	}
+	// A batch that is refused says nothing.
+	if places := found(errors.New("a conflict"), first("e"), first("b")); places != nil {
+		t.Fatalf("refused, and alone are %v", places)
+	}
+	// Nor does one where the other table has a row, be it of the same batch.
+	if places := found(nil, first("e"), put(store.Tombstones, 0, "v", "!x", "s", "k", "direct")); places != nil {
+		t.Fatalf("with a tombstone alone are %v", places)
+	}
+	if places := found(nil, first("g")); places != nil {
+		t.Fatalf("beside a tombstone alone are %v", places)
+	}
+}

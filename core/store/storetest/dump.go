@@ -19,7 +19,7 @@ func Dump(t testing.TB, s store.Store) string {
 	for _, table := range store.Tables() {
 		q := store.Query{Table: table, Limit: store.MaxLimit}
 		for {
-			rows, err := s.Page(context.Background(), q)
+			rows, err := store.Page(context.Background(), s, q)
 			if err != nil {
 				t.Fatalf("dump: %v", err)
 			}

@@ -37,7 +37,7 @@ func (f *Faulty) arm(method string, n int) {
 	f.match, f.at, f.seen, f.once, f.die, f.after, f.repeat = method, n, 0, nil, false, false, false
 }
 
-// FailAt makes the n-th call from now on (1 is the next) of a method ("Get", "Page", "Commit", "Counters", or "" for all) answer
+// FailAt makes the n-th call from now on (1 is the next) of a method ("Get", "Pages", "Commit", "Counters", or "" for all) answer
 // an error with the given code, without doing anything. Other calls go through.
 func (f *Faulty) FailAt(method string, n int, code string) {
 	f.mu.Lock()
@@ -127,17 +127,17 @@ func (f *Faulty) Get(ctx context.Context, table store.Table, keys []store.Key) (
 	return rows, err
 }
 
-// Page implements store.Store.
-func (f *Faulty) Page(ctx context.Context, q store.Query) ([]store.Row, error) {
-	lost, err := f.before("Page")
+// Pages implements store.Store.
+func (f *Faulty) Pages(ctx context.Context, queries ...store.Query) ([][]store.Row, error) {
+	lost, err := f.before("Pages")
 	if err != nil {
 		return nil, err
 	}
-	rows, err := f.under.Page(ctx, q)
+	pages, err := f.under.Pages(ctx, queries...)
 	if lost {
 		return nil, died()
 	}
-	return rows, err
+	return pages, err
 }
 
 // Commit implements store.Store.

@@ -51,7 +51,7 @@ func TestFailAt(t *testing.T) {
 	}
 	for method, call := range map[string]func() error{
 		"Get":      func() error { _, err := f.Get(t.Context(), store.Meta, nil); return err },
-		"Page":     func() error { _, err := f.Page(t.Context(), store.Query{Table: store.Meta}); return err },
+		"Pages":    func() error { _, err := store.Page(t.Context(), f, store.Query{Table: store.Meta}); return err },
 		"Counters": func() error { _, err := f.Counters(t.Context()); return err },
 	} {
 		f.FailAt(method, 1, store.CodeUnavailable)
@@ -82,11 +82,11 @@ func TestDieAt(t *testing.T) {
 		if calls := f.Calls(); len(calls) != 1 || calls[0] != "Commit" {
 			t.Fatalf("calls %v", calls)
 		}
-		for _, die := range []string{"Get", "Page", "Counters"} {
+		for _, die := range []string{"Get", "Pages", "Counters"} {
 			g := storetest.NewFaulty(disk.Reopen())
 			g.DieAt(die, 1, after)
 			_, a := g.Get(t.Context(), store.Meta, nil)
-			_, b := g.Page(t.Context(), store.Query{Table: store.Meta})
+			_, b := store.Page(t.Context(), g, store.Query{Table: store.Meta})
 			_, c := g.Counters(t.Context())
 			if got := errors.Join(a, b, c); !errors.Is(got, storetest.ErrDied) || c == nil {
 				t.Fatalf("dying in %s: %v", die, got)

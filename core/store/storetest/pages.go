@@ -193,3 +193,45 @@ func indexEntries(t *testing.T, open Open) {
 	commit(t, s, store.Op{Table: store.Copies, Key: op.Key, Expect: 5})
 	wantKeys(t, page(t, s, owner))
 }
+
+func pagesAtOnce(t *testing.T, open Open) {
+	s := fresh(t, open)
+	// Given writers that move a row from one table to another and back.
+	commit(t, s, put(store.Copies, 0, "v", "!r", "s", "k", "direct"))
+	gone, there := make(chan struct{}), store.Copies
+	go func() {
+		defer close(gone)
+		for range 20 {
+			to := store.Copies
+			if there == store.Copies {
+				to = store.Tombstones
+			}
+			key := store.Key{"!r", "s", "k", "direct"}
+			if err := s.Commit(ctx(t), store.Batch{Ops: []store.Op{{Table: there, Key: key, Expect: store.AnyRev}, {Table: to, Key: key, Value: []byte("v")}}}); err != nil {
+				t.Error(err)
+			}
+			there = to
+		}
+	}()
+	for range 20 {
+		// When both are asked in one call, then it is in one of them.
+		query := store.Query{Prefix: store.Key{"!r"}}
+		copies, tombstones, nothing := query, query, query
+		copies.Table, tombstones.Table, nothing.Table = store.Copies, store.Tombstones, store.Withheld
+		pages, err := s.Pages(ctx(t), copies, tombstones, nothing)
+		if err != nil || len(pages) != 3 || len(pages[0])+len(pages[1]) != 1 || len(pages[2]) != 0 {
+			t.Fatalf("%v, %v", pages, err)
+		}
+		for i, page := range pages {
+			for _, row := range page {
+				if row.Table != []store.Table{store.Copies, store.Tombstones}[i] {
+					t.Fatalf("page %d has a row of %s", i, row.Table)
+				}
+			}
+		}
+	}
+	<-gone
+	if pages, err := s.Pages(ctx(t)); err != nil || len(pages) != 0 {
+		t.Fatalf("no query gave %v, %v", pages, err)
+	}
+}

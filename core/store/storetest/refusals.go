@@ -18,7 +18,7 @@ func refusals(t *testing.T, open Open) {
 		return s.Commit(ctx(t), store.Batch{Ops: []store.Op{put(store.Meta, 0, "v", "n"), op}})
 	}
 	read := func(table store.Table, keys ...store.Key) error { _, err := s.Get(ctx(t), table, keys); return err }
-	ask := func(q store.Query) error { _, err := s.Page(ctx(t), q); return err }
+	ask := func(q store.Query) error { _, err := store.Page(ctx(t), s, q); return err }
 	nine := make([]string, store.MaxKeyParts+1)
 	entry := func(names ...string) []store.IndexEntry {
 		var entries []store.IndexEntry
@@ -27,10 +27,15 @@ func refusals(t *testing.T, open Open) {
 		}
 		return entries
 	}
+	lone := func(parts int, empty store.Table) error {
+		return s.Commit(ctx(t), store.Batch{Ops: []store.Op{put(store.Meta, 0, "v", "n")}, Lone: &store.Lone{Parts: parts, Empty: empty}})
+	}
 	for what, got := range map[string]struct {
 		err  error
 		code string
 	}{
+		"groups of no parts":      {lone(0, store.Tombstones), store.CodeBadRequest},
+		"alone but for nowhere":   {lone(1, "elsewhere"), store.CodeBadRequest},
 		"put in an unknown table": {op(put("elsewhere", 0, "v", "k")), store.CodeBadRequest},
 		"put without a key":       {op(put(store.Meta, 0, "v")), store.CodeBadKey},
 		"key of nine parts":       {op(put(store.Meta, 0, "v", nine...)), store.CodeBadKey},
@@ -68,7 +73,7 @@ func endedContext(t *testing.T, open Open) {
 	}
 	_, err := s.Get(ended, store.Meta, []store.Key{{"m"}})
 	wantCode(t, err, store.CodeAborted)
-	_, err = s.Page(ended, store.Query{Table: store.Meta})
+	_, err = store.Page(ended, s, store.Query{Table: store.Meta})
 	wantCode(t, err, store.CodeAborted)
 	_, err = s.Counters(ended)
 	wantCode(t, err, store.CodeAborted)
@@ -86,7 +91,7 @@ func closing(t *testing.T, open Open) {
 	wantCode(t, s.Commit(ctx(t), store.Batch{Ops: []store.Op{put(store.Meta, 1, "w", "m")}}), store.CodeClosed)
 	_, err := s.Get(ctx(t), store.Meta, []store.Key{{"m"}})
 	wantCode(t, err, store.CodeClosed)
-	_, err = s.Page(ctx(t), store.Query{Table: store.Meta})
+	_, err = store.Page(ctx(t), s, store.Query{Table: store.Meta})
 	wantCode(t, err, store.CodeClosed)
 	_, err = s.Counters(ctx(t))
 	wantCode(t, err, store.CodeClosed)

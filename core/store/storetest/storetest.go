@@ -35,6 +35,7 @@ func Run(t *testing.T, open Open) {
 		{"pages follow the order of UTF-16 code units", keyOrder},
 		{"scenario 154: pages by prefix with a cursor, in order, to the end", prefixPages},
 		{"scenario 154: pages by index with a cursor, in order, to the end", indexPages},
+		{"several pages at one moment", pagesAtOnce},
 		{"a cursor need not exist any more", deadCursor},
 		{"F37: rows that leave the index while it is paged are each visited once", leavingRows},
 		{"index entries are replaced with the row", indexEntries},
@@ -50,6 +51,7 @@ func Run(t *testing.T, open Open) {
 		{"a call whose context has ended does nothing", endedContext},
 		{"F39: after close every call answers closed", closing},
 		{"a large batch in one transaction", largeBatch},
+		{"a new row that stands alone in its group", loneRows},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(t, open) })
 	}
@@ -89,7 +91,7 @@ func get(t *testing.T, s store.Store, table store.Table, key ...string) store.Ro
 
 func page(t *testing.T, s store.Store, q store.Query) []store.Row {
 	t.Helper()
-	rows, err := s.Page(ctx(t), q)
+	rows, err := store.Page(ctx(t), s, q)
 	if err != nil {
 		t.Fatalf("page: %v", err)
 	}

@@ -6,7 +6,7 @@
 
 import { nameOf, StoreError, type Conflict } from "./errors.js";
 import { findLeaves, writeLeaf, type Follow, type Found } from "./leaves.js";
-import { compareFrames, revisionOfRow } from "./packed.js";
+import { compareFrames, groupOf, keyBeginsWith, revisionOfRow } from "./packed.js";
 import { ANY_REVISION, readKey, revisionOf, type Operation } from "./rows.js";
 import { COUNTERS, LEAVES, type StoredRow } from "./tables.js";
 import type { Transaction } from "./transaction.js";
@@ -69,8 +69,12 @@ export class BatchRun {
     };
   }
 
-  /** The operations on rows in leaves: all leaves are read and compared with, and only then are those written that change. */
-  applyToLeaves(unordered: readonly Operation[]): void {
+  /**
+   * The operations on rows in leaves: all leaves are read and compared with, and only then are those written that change. `lone` is filled with those of
+   * new rows that have no other beside them which begins with the same so many parts, as far as their leaf tells: the row before the first of a leaf
+   * lies in another.
+   */
+  applyToLeaves(unordered: readonly Operation[], lone?: { readonly parts: number; readonly found: Set<Operation> }): void {
     if (unordered.length === 0) {
       return;
     }
@@ -83,6 +87,14 @@ export class BatchRun {
     const lies: Found[] = [];
     const compare = (found: Found, from: number, to: number): void => {
       lies.fill(found, from, to);
+      for (let at = from; lone !== undefined && at < to; at++) {
+        const [before, operation, after] = [operations[at - 1], operations[at] as Operation, operations[at + 1]];
+        const group = groupOf(operation.key, lone.parts);
+        const beside = [before, after].some((other) => other !== undefined && keyBeginsWith(other.key, group));
+        if (!beside && operation.expect === 0n && operation.put !== undefined && found.leaf.alone(operation.key, group)) {
+          lone.found.add(operation);
+        }
+      }
       for (const { table, key, expect } of operations.slice(from, to)) {
         const got = BigInt(revisionOfRow(found.leaf.find(key)));
         if (expect !== ANY_REVISION && expect !== got) {
@@ -106,7 +118,13 @@ export class BatchRun {
     findLeaves(follow, store, operations.map(({ key }) => key), compare, write);
   }
 
-  count(name: string, delta: bigint): void {
+  /** Counts the rows of a table. */
+  count(table: string, counted: (rows: number) => void): void {
+    this.#request(this.transaction.raw.objectStore(table).count(), counted);
+  }
+
+  /** Adds to a counter. */
+  add(name: string, delta: bigint): void {
     const store = this.transaction.raw.objectStore(COUNTERS);
     this.#request(store.get(name), (row: unknown) => {
       const sum = BigInt.asIntN(64, counted(row) + delta);

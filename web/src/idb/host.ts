@@ -4,8 +4,8 @@
  *
  *   open      name, generation or ""                        → generation, persistence, schema version, "created" or "existing"
  *   get       table, key...                                 → row...  (in the order of the keys; revision 0: no such row)
- *   page      table, index or "", prefix, after value, after key, limit → row...
- *   commit    "strict" or "relaxed", counters (name, delta, ...), operation... → nothing
+ *   pages     [table, index or "", prefix, after value, after key, limit]... → [row...]...  (one page for each query, all at one moment)
+ *   commit    "strict" or "relaxed", counters (name, delta, ...), lone (parts, empty table) or nothing, operation... → the places of the lone ones...
  *   counters  nothing                                       → name, number, ...
  *   close     nothing                                       → nothing
  *
@@ -22,7 +22,7 @@ import { findLeaves } from "./leaves.js";
 import { compareFrames, isKeyFrame, type KeyFrame } from "./packed.js";
 import { pageOfIndex, pageOfLeaves, pageOfRows, type PageQuery } from "./pages.js";
 import { requestPersistence } from "./persistence.js";
-import { missingItem, readKey, readOperations, readTable, rowItem } from "./rows.js";
+import { missingItem, readKey, readOperations, readTable, rowItem, type Operation } from "./rows.js";
 import { SCHEMA, type Schema } from "./schema.js";
 import { COUNTERS, INDEXES, LEAVES } from "./tables.js";
 
@@ -46,7 +46,7 @@ export interface IdbHostOptions {
 }
 
 /** The methods by name. */
-export type IdbMethod = "open" | "get" | "page" | "commit" | "counters" | "close";
+export type IdbMethod = "open" | "get" | "pages" | "commit" | "counters" | "close";
 
 /** The largest number of rows in one page, as in core/store. */
 const MAX_LIMIT = 4096n;
@@ -61,7 +61,7 @@ export class IdbHost {
 
   /** Whether `method` is one of ours. */
   static has(method: string): method is IdbMethod {
-    return ["open", "get", "page", "commit", "counters", "close"].includes(method);
+    return ["open", "get", "pages", "commit", "counters", "close"].includes(method);
   }
 
   /** Calls a method by name. The request is read before this returns; the caller may reuse its buffer. */
@@ -149,33 +149,32 @@ export class IdbHost {
     });
   }
 
-  page(request: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  pages(request: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return answer(request, async (reader) => {
-      const table = readTable(reader);
-      const index = reader.text();
-      const prefix = reader.texts();
-      const afterValue = reader.texts();
-      const afterKey = reader.texts();
-      const wanted = reader.unsigned();
-      reader.end();
-      const column = INDEXES[table]?.find((known) => known === index);
-      if (index !== "" && column === undefined) {
-        throw new StoreError("bad_request", "There is no such index.");
+      const queries: PageQuery[] = [];
+      while (reader.left > 0) {
+        queries.push(readQuery(reader.frame()));
       }
-      const query: PageQuery = { index: column, prefix, afterValue, afterKey, limit: Number(wanted > MAX_LIMIT ? MAX_LIMIT : wanted) };
-      const items: FrameItem[] = [];
-      await this.#opened().transaction([table], { mode: "readonly", durability: "default" }, (transaction) => {
-        const store = transaction.raw.objectStore(table);
+      const pages = queries.map((): FrameItem[] => []);
+      if (queries.length === 0) {
+        return pages;
+      }
+      const tables = [...new Set(queries.map(({ table }) => table))];
+      await this.#opened().transaction(tables, { mode: "readonly", durability: "default" }, (transaction) => {
         const follow = transaction.follow.bind(transaction);
-        if (column !== undefined) {
-          pageOfIndex(follow, store, { ...query, index: column }, items, (a, b) => this.#factory().cmp(a, b));
-        } else if (table === LEAVES) {
-          pageOfLeaves(follow, store, query, items);
-        } else {
-          pageOfRows(follow, store, query, items);
-        }
+        queries.forEach((query, at) => {
+          const store = transaction.raw.objectStore(query.table);
+          const items = pages[at] as FrameItem[];
+          if (query.index !== undefined) {
+            pageOfIndex(follow, store, { ...query, index: query.index }, items, (a, b) => this.#factory().cmp(a, b));
+          } else if (query.table === LEAVES) {
+            pageOfLeaves(follow, store, query, items);
+          } else {
+            pageOfRows(follow, store, query, items);
+          }
+        });
       });
-      return items;
+      return pages;
     });
   }
 
@@ -187,6 +186,7 @@ export class IdbHost {
       while (deltas.left > 0) {
         counters.push({ name: deltas.text(), delta: deltas.signed() });
       }
+      const asked = readLone(reader.frame());
       const operations = readOperations(reader);
       const tables = new Set(operations.map((operation) => operation.table));
       if (tables.has(LEAVES)) {
@@ -195,8 +195,11 @@ export class IdbHost {
       if (counters.length > 0) {
         tables.add(COUNTERS);
       }
+      if (asked !== undefined) {
+        tables.add(asked.empty);
+      }
       const connection = this.#opened();
-      if (tables.size === 0) {
+      if (operations.length === 0 && counters.length === 0) {
         return [];
       }
       const conflicts: Conflict[] = [];
@@ -207,13 +210,16 @@ export class IdbHost {
             batch.apply(operation);
           }
         }
-        batch.applyToLeaves(operations.filter((operation) => operation.table === LEAVES));
+        if (asked !== undefined) {
+          batch.count(asked.empty, (rows) => (asked.holds = rows === 0));
+        }
+        batch.applyToLeaves(operations.filter((operation) => operation.table === LEAVES), asked);
         for (const { name, delta } of counters) {
-          batch.count(name, delta);
+          batch.add(name, delta);
         }
         batch.issued();
       });
-      return [];
+      return asked?.holds !== true ? [] : operations.flatMap((operation, at) => (asked.found.has(operation) ? [BigInt(at)] : []));
     });
   }
 
@@ -253,6 +259,39 @@ export class IdbHost {
   #factory(): IDBFactory {
     return this.#options.indexedDB ?? (browserFactory() as IDBFactory);
   }
+}
+
+/** What is asked of new rows: see core/store's Lone. */
+interface Lone {
+  readonly parts: number;
+  readonly empty: string;
+  readonly found: Set<Operation>;
+  holds: boolean;
+}
+
+function readLone(reader: FrameReader): Lone | undefined {
+  if (reader.left === 0) {
+    return undefined;
+  }
+  const parts = Number(reader.unsigned());
+  const empty = readTable(reader);
+  reader.end();
+  return { parts, empty, found: new Set(), holds: false };
+}
+
+function readQuery(reader: FrameReader): PageQuery {
+  const table = readTable(reader);
+  const name = reader.text();
+  const prefix = reader.texts();
+  const afterValue = reader.texts();
+  const afterKey = reader.texts();
+  const wanted = reader.unsigned();
+  reader.end();
+  const index = INDEXES[table]?.find((known) => known === name);
+  if (name !== "" && index === undefined) {
+    throw new StoreError("bad_request", "There is no such index.");
+  }
+  return { table, index, prefix, afterValue, afterKey, limit: Number(wanted > MAX_LIMIT ? MAX_LIMIT : wanted) };
 }
 
 function browserFactory(): IDBFactory | undefined {

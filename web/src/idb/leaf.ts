@@ -10,11 +10,13 @@
 
 import { encodeFrame, type FrameItem } from "../frame.js";
 import {
+  beginsWith,
   compareRows,
   compareToKey,
   EntryReader,
   isPackedRow,
   itemOf,
+  keyBeginsWith,
   keyOf,
   packRow,
   revisionOfRow,
@@ -159,6 +161,12 @@ export class Leaf {
 
   /** The row of a key, undefined when there is none. */
   find(key: KeyFrame): PackedRow | undefined {
+    const row = this.#rows[this.#place(key)];
+    return row !== undefined && compareToKey(row, key) === 0 ? row : undefined;
+  }
+
+  /** Where the row of a key lies, or would. */
+  #place(key: KeyFrame): number {
     let low = 0;
     for (let high = this.#rows.length; low < high; ) {
       const middle = (low + high) >>> 1;
@@ -168,8 +176,17 @@ export class Leaf {
         high = middle;
       }
     }
-    const row = this.#rows[low];
-    return row !== undefined && compareToKey(row, key) === 0 ? row : undefined;
+    return low;
+  }
+
+  /** Whether no row of any leaf begins with `group`, the beginning of a key that is not here. False also where this leaf does not tell. */
+  alone(key: KeyFrame, group: KeyFrame): boolean {
+    const at = this.#place(key);
+    const [before, after] = [this.#rows[at - 1], this.#rows[at]];
+    if (before === undefined || beginsWith(before, group) || (after !== undefined && beginsWith(after, group))) {
+      return false;
+    }
+    return after !== undefined || isLast(this.key) || !keyBeginsWith(encodeFrame(this.key), group);
   }
 
   /** The index entries of a row, whether or not they stand. */

@@ -117,16 +117,29 @@ export function compareFrames(a: KeyFrame, b: KeyFrame): number {
 
 /** Whether a row's key begins with all parts of a prefix. */
 export function beginsWith(row: PackedRow, prefix: KeyFrame): boolean {
-  const count = number(prefix, 0);
-  if (number(row, KEY) < count) {
+  return begins(row, KEY, prefix);
+}
+
+/** Whether a key begins with all parts of a prefix. */
+export function keyBeginsWith(key: KeyFrame, prefix: KeyFrame): boolean {
+  return begins(key, 0, prefix);
+}
+
+function begins(bytes: Uint8Array, key: number, prefix: KeyFrame): boolean {
+  if (number(bytes, key) < number(prefix, 0)) {
     return false;
   }
   for (let at = 4; at < prefix.length; at++) {
-    if (row[KEY + at] !== prefix[at]) {
+    if (bytes[key + at] !== prefix[at]) {
       return false;
     }
   }
   return true;
+}
+
+/** The first so many parts of a key, or all if it has no more. */
+export function groupOf(key: KeyFrame, parts: number): KeyFrame {
+  return encodeFrame(new FrameReader(key).rest().slice(0, parts));
 }
 
 function revisionAt(row: PackedRow): number {

@@ -13,6 +13,7 @@ import type { IndexName } from "./tables.js";
 
 /** What a page is asked for: rows whose key, or value in the index, begins with `prefix`, behind a position. */
 export interface PageQuery {
+  readonly table: string;
   readonly index: IndexName | undefined;
   readonly prefix: string[];
   readonly afterValue: string[];
