@@ -42,8 +42,8 @@ func SessionsInMemory(m *Machine) int {
 	return len(m.shelf.sessions)
 }
 
-// SmallRoom is smallRoom.
-const SmallRoom = smallRoom
+// SmallRoom is more sessions than a room may have that is read ahead.
+const SmallRoom = smallRoom * roomPage
 
 // WaitUntilWanted waits until so many sessions of a room are to be read next.
 func WaitUntilWanted(m *Machine, room ids.RoomID, n int) {

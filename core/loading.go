@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"math"
 
 	"knownsender/core/ids"
 	"knownsender/core/record"
@@ -17,11 +18,7 @@ func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
 		return errClosed()
 	}
 	if _, whole := m.shelf.rooms[room]; !whole {
-		small, err := m.loadSmallRoom(ctx, room)
-		if err == nil && !small {
-			err = m.loadLargeRoom(ctx, room)
-		}
-		if err != nil {
+		if _, err := m.loadRoom(ctx, room, math.MaxInt); err != nil {
 			return err
 		}
 	}
@@ -29,26 +26,45 @@ func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
 	return nil
 }
 
-// roomTables are the tables with a room's sessions, copies first: a tombstone takes the place of a copy in one batch, so of the two at least one is seen.
-var roomTables = []store.Table{store.Copies, store.Tombstones, store.Withheld, store.Replays}
+// roomPage is how many rows of a room are read in one transaction of each table.
+const roomPage = 512
 
-// loadLargeRoom reads a room page by page.
-func (m *Machine) loadLargeRoom(ctx context.Context, room ids.RoomID) error {
+// loadRoom reads everything stored of a room's sessions, and reports whether it is in memory now: it is not where that takes more transactions.
+func (m *Machine) loadRoom(ctx context.Context, room ids.RoomID, transactions int) (bool, error) {
 	defer m.shelf.load(room)()
 	held := m.shelf.held(room)
-	for _, table := range roomTables {
-		err := m.eachRow(ctx, store.Query{Table: table, Prefix: record.RoomKey(room), Limit: store.MaxLimit}, func(row *store.Row) {
-			m.takeRow(table, row, held)
-		})
+	// Tombstones not before the last copies: one takes the place of the other in one batch, so of the two at least one is seen.
+	var ask, later []store.Query
+	for _, table := range []store.Table{store.Copies, store.Tombstones, store.Withheld, store.Replays} {
+		ask = append(ask, store.Query{Table: table, Prefix: record.RoomKey(room), Limit: roomPage})
+	}
+	for ; len(ask) > 0; transactions-- {
+		if transactions == 0 {
+			return false, nil
+		}
+		pages, err := m.store.Pages(ctx, ask...)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if table == store.Copies {
-			m.vanished(held)
+		if ask[0].Table == store.Copies && len(pages[0]) == roomPage {
+			pages, later = pages[:1], append(later, ask[1:]...)
 		}
+		var next []store.Query
+		for i, rows := range pages {
+			for j := range rows {
+				m.takeRow(ask[i].Table, &rows[j], held)
+			}
+			if len(rows) == roomPage {
+				next = append(next, ask[i].Next(&rows[len(rows)-1]))
+			} else if ask[i].Table == store.Copies {
+				m.vanished(held)
+				next, later = append(next, later...), nil
+			}
+		}
+		ask = next
 	}
 	m.shelf.whole(room)
-	return nil
+	return true, nil
 }
 
 // eachRow reads all rows from a query on.

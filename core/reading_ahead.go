@@ -16,8 +16,8 @@ import (
 const (
 	// fewReads is how often sessions of a room are read before the whole room is.
 	fewReads = 3
-	// smallRoom is how many rows of each table a room that is read whole has at most: some ten milliseconds' worth, once.
-	smallRoom = 512
+	// smallRoom is how many transactions it takes at most to read such a room whole, of 512 rows and some ten milliseconds each.
+	smallRoom = 4
 	// sessionsAtOnce is how many sessions are read together.
 	sessionsAtOnce = 64
 	// fewRows is how many rows of a session are expected at most in each table. Where there are more it takes another transaction.
@@ -83,8 +83,11 @@ func (m *Machine) readAhead(ctx context.Context, reads *roomReads, name sessionN
 	var whole bool
 	var err error
 	if reads.times++; reads.times > fewReads && !reads.large {
-		whole, err = m.loadSmallRoom(ctx, name.room)
+		whole, err = m.loadRoom(ctx, name.room, smallRoom)
 		reads.large = err == nil && !whole
+		if whole {
+			delete(m.reads, name.room)
+		}
 	}
 	if err == nil && !whole {
 		next := slices.DeleteFunc(reads.wanted, func(other sessionName) bool { return other == name })
@@ -97,34 +100,6 @@ func (m *Machine) readAhead(ctx context.Context, reads *roomReads, name sessionN
 		return nil, err
 	}
 	return m.absent(name), nil
-}
-
-// loadSmallRoom reads everything stored of a room's sessions, all at one moment, and reports whether it is in memory now. It is not if the room is large.
-func (m *Machine) loadSmallRoom(ctx context.Context, room ids.RoomID) (bool, error) {
-	defer m.shelf.load(room)()
-	queries := make([]store.Query, len(roomTables))
-	for i, table := range roomTables {
-		queries[i] = store.Query{Table: table, Prefix: record.RoomKey(room), Limit: smallRoom}
-	}
-	held := m.shelf.held(room)
-	pages, err := m.store.Pages(ctx, queries...)
-	if err != nil {
-		return false, err
-	}
-	for _, rows := range pages {
-		if len(rows) == smallRoom {
-			return false, nil
-		}
-	}
-	for i, rows := range pages {
-		for j := range rows {
-			m.takeRow(roomTables[i], &rows[j], held)
-		}
-	}
-	m.vanished(held)
-	m.shelf.whole(room)
-	delete(m.reads, room)
-	return true, nil
 }
 
 // loadSessions reads what is stored of sessions of one room, but for notices of withheld keys, all at one moment.

@@ -102,13 +102,24 @@ func TestRoomIsReadAhead(t *testing.T) {
 		wantReads("the first three", messages[:3], 3)
 		if large {
 			// It was tried once.
-			wantReads("the fourth", messages[3:4], 2)
+			wantReads("the fourth", messages[3:4], 4+1)
 			wantReads("the others", messages[4:], 4)
 		} else {
 			wantReads("the fourth", messages[3:4], 1)
 			wantReads("the others", messages[4:], 0)
 		}
 		wantReads("all once more", messages, 0)
+		if large {
+			// Asked for, it is read whatever its size, and kept.
+			w.restart()
+			l.reset()
+			if err := w.machine.LoadRoom(context.Background(), room); err != nil || l.reads != 5+1 {
+				t.Errorf("%d transactions, %v", l.reads, err)
+			}
+			core.KeepSessions(w.machine, 1)
+			w.kept(w.event(phone, "!elsewhere:example.org", w.kit.Outbound()))
+			wantReads("after LoadRoom", messages, 0)
+		}
 	}
 }
 

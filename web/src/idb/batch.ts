@@ -5,6 +5,8 @@
  */
 
 import { nameOf, StoreError, type Conflict } from "./errors.js";
+import { encodeFrame } from "../frame.js";
+import { isLeafKey } from "./leaf.js";
 import { findLeaves, writeLeaf, type Follow, type Found } from "./leaves.js";
 import { compareFrames, groupOf, keyBeginsWith, revisionOfRow } from "./packed.js";
 import { ANY_REVISION, readKey, revisionOf, type Operation } from "./rows.js";
@@ -71,8 +73,7 @@ export class BatchRun {
 
   /**
    * The operations on rows in leaves: all leaves are read and compared with, and only then are those written that change. `lone` is filled with those of
-   * new rows that have no other beside them which begins with the same so many parts, as far as their leaf tells: the row before the first of a leaf
-   * lies in another.
+   * new rows that have no other beside them which begins with the same so many parts, as far as their leaf and the key of the one before tell.
    */
   applyToLeaves(unordered: readonly Operation[], lone?: { readonly parts: number; readonly found: Set<Operation> }): void {
     if (unordered.length === 0) {
@@ -91,8 +92,18 @@ export class BatchRun {
         const [before, operation, after] = [operations[at - 1], operations[at] as Operation, operations[at + 1]];
         const group = groupOf(operation.key, lone.parts);
         const beside = [before, after].some((other) => other !== undefined && keyBeginsWith(other.key, group));
-        if (!beside && operation.expect === 0n && operation.put !== undefined && found.leaf.alone(operation.key, group)) {
+        if (beside || operation.expect !== 0n || operation.put === undefined) {
+          continue;
+        }
+        const alone = found.leaf.alone(operation.key, group);
+        if (alone === true) {
           lone.found.add(operation);
+        } else if (alone === undefined) {
+          follow(store.openKeyCursor(IDBKeyRange.upperBound(readKey(operation.key), true), "prev"), (cursor) => {
+            if (cursor === null || (isLeafKey(cursor.key) && !keyBeginsWith(encodeFrame(cursor.key), group))) {
+              lone.found.add(operation); // the rows of the leaf before lie not above its key, which does not belong to the group
+            }
+          });
         }
       }
       for (const { table, key, expect } of operations.slice(from, to)) {

@@ -179,14 +179,18 @@ export class Leaf {
     return low;
   }
 
-  /** Whether no row of any leaf begins with `group`, the beginning of a key that is not here. False also where this leaf does not tell. */
-  alone(key: KeyFrame, group: KeyFrame): boolean {
+  /**
+   * Whether no row of any leaf begins with `group`, the beginning of a key that is not here. Undefined where it is for the leaf before to say. False also
+   * where the leaf behind would have to be asked.
+   */
+  alone(key: KeyFrame, group: KeyFrame): boolean | undefined {
     const at = this.#place(key);
     const [before, after] = [this.#rows[at - 1], this.#rows[at]];
-    if (before === undefined || beginsWith(before, group) || (after !== undefined && beginsWith(after, group))) {
+    const somebody = [before, after].some((row) => row !== undefined && beginsWith(row, group));
+    if (somebody || (after === undefined && !isLast(this.key) && keyBeginsWith(encodeFrame(this.key), group))) {
       return false;
     }
-    return after !== undefined || isLast(this.key) || !keyBeginsWith(encodeFrame(this.key), group);
+    return before === undefined ? undefined : true;
   }
 
   /** The index entries of a row, whether or not they stand. */
