@@ -198,11 +198,19 @@ func (a *ownAccount) heard(ctx context.Context) error {
 // carry carries a change through, in one batch: of the account, nil for none, of rows beside it, and of what lies on the shelf. compute is given the
 // account as the store has it, and is asked again when another tab has changed one of these rows meanwhile. Errors: those of compute and of the store.
 func (a *ownAccount) carry(ctx context.Context, compute func() (next *record.Account, beside []store.Op, err error)) error {
+	return a.carryFrom(ctx, false, compute)
+}
+
+// carryFrom is carry; where memory is trusted, compute is first given the account as it is there: as in the store, unless another tab has changed it and
+// was not heard yet. A batch with the account in it fails then. What else compute makes of it, it has to look to (see refresh).
+func (a *ownAccount) carryFrom(ctx context.Context, memory bool, compute func() (next *record.Account, beside []store.Op, err error)) error {
 	a.queue.enter()
 	defer a.queue.leave()
 	for clashes := 0; ; clashes++ {
-		if err := a.refresh(ctx); err != nil {
-			return err
+		if !memory || clashes > 0 {
+			if err := a.refresh(ctx); err != nil {
+				return err
+			}
 		}
 		rev := a.rev
 		next, ops, err := compute()

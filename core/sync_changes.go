@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"knownsender/core/ids"
@@ -148,7 +149,7 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 			sealed = append(sealed, *message)
 		}
 	}
-	err = a.carry(ctx, func() (*record.Account, []store.Op, error) { return a.receive(ctx, sealed, &in, result) })
+	err = a.carryFrom(ctx, true, func() (*record.Account, []store.Op, error) { return a.receive(ctx, sealed, &in, result) })
 	if err != nil {
 		m.lanes.leave(result.Reception)
 		return nil, err
@@ -242,6 +243,16 @@ func (a *ownAccount) receive(ctx context.Context, sealed []sealedEvent, in *Sync
 	var ops []store.Op
 	if len(sealed) > 0 {
 		account, channels, fresh, err := a.openSealed(ctx, sealed, result)
+		if err == nil && slices.ContainsFunc(sealed, func(s sealedEvent) bool { return !s.opened }) {
+			// It may be for a one-time key that another tab has made.
+			rev := a.rev
+			if err = a.refresh(ctx); err == nil && a.rev != rev {
+				next = *a.Account
+				var more []*ToDeviceEvent
+				account, channels, more, err = a.openSealed(ctx, sealed, result)
+				fresh = append(fresh, more...)
+			}
+		}
 		if err == nil {
 			err = a.machine.receivePayloads(ctx, fresh, result)
 		}

@@ -167,13 +167,19 @@ func (p *program) receiveSyncChanges(ctx context.Context, args [][]byte) ([]byte
 		}
 	}
 	in.ToDevice = rest[counts[0]+counts[1]:]
-	defer p.wake()
+	if len(rest) > 0 {
+		defer p.wake()
+	}
 	result, err := p.machine.ReceiveSyncChanges(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	return object(nil, func(dst []byte) []byte {
-		dst = text(dst, "id", p.hold(result.Reception))
+		id := "" // nothing will have to be settled
+		if len(result.Reception.Receipts) > 0 {
+			id = p.hold(result.Reception)
+		}
+		dst = text(dst, "id", id)
 		return array(name(dst, "events"), len(result.Events), func(dst []byte, i int) []byte {
 			return appendToDevice(dst, &result.Events[i])
 		})

@@ -282,6 +282,7 @@ export class OlmMachine {
     const events = changes.toDeviceEvents.map(jsonText);
     const args = [count, String(fallbackUsed), String(changed.length), String(left.length), ...changed, ...left, ...events];
     const { id, events: became } = parse<Answers["synced"]>(await this.#engine.callText("receiveSyncChanges", args));
+    if (id === "") return { events: became, settled: Promise.resolve([]) };
     const settled = this.#engine.callText("settleRoomKeys", [id]).then((json) => parse<SettledRoomKey[]>(json));
     settled.catch(() => undefined); // when nobody waits for it, its failure is told by the next call that writes
     return { events: became, settled };
