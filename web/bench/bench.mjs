@@ -3,12 +3,14 @@
 //
 //   node web/bench/bench.mjs                                     everything
 //   ONLY=decryption,verdict ROUNDS=3 node web/bench/bench.mjs    groups whose names begin so; without the encrypted store, but for KEYED=1
+//   GROWTH=100000 ONLY=growth node web/bench/bench.mjs           up to 100,000 stored sessions, as a run of everything has it
 
 import { inChrome } from "./chrome.mjs";
 import { judged, Measurements, printed } from "./report.mjs";
 import { writeResults } from "./results.mjs";
 import { decryption } from "./scenarios/decryption.mjs";
 import { files, imported } from "./scenarios/files.mjs";
+import { growth } from "./scenarios/growth.mjs";
 import { limits } from "./scenarios/limits.mjs";
 import { memory } from "./scenarios/memory.mjs";
 import { people } from "./scenarios/people.mjs";
@@ -22,7 +24,7 @@ import { verdict } from "./scenarios/verdict.mjs";
 
 /** By name. Those of the second list take long, or have nothing to do with what is encrypted at rest, and do without the encrypted store. */
 const groups = { reception, sync, decryption, imported, verdict, files, people, sending, memory };
-const plain = { size, start, standing, risen, limits };
+const plain = { size, start, standing, risen, growth, limits };
 
 const only = process.env.ONLY?.split(",");
 const rounds = Number(process.env.ROUNDS ?? 5);

@@ -1,13 +1,22 @@
 // From what the rounds took to tables: medians, ratios with their quartiles, and what is judged by its target.
 
-import { limits, longestBlock, targets, tolerance } from "./targets.mjs";
+import { growing, limits, longestBlock, mostGrowth, targets, tolerance } from "./targets.mjs";
 
 /** What was measured, by row and side: the values of the rounds, and the longest time for which the page's thread was not free, in milliseconds. */
 export class Measurements {
   rows = new Map();
+  /** By row, then by how many sessions lie in the store, then by side: the values of the rounds. */
+  growth = new Map();
 
-  record(row, who, value, block) {
-    if (!targets.has(row) && !limits.has(row)) throw new Error(`${row} is not in targets.mjs`);
+  record(row, who, value, block, stored) {
+    if (![targets, limits, growing].some((known) => known.has(row))) throw new Error(`${row} is not in targets.mjs`);
+    if (stored !== undefined) {
+      if (!this.growth.has(row)) this.growth.set(row, new Map());
+      const sizes = this.growth.get(row);
+      if (!sizes.has(stored)) sizes.set(stored, {});
+      (sizes.get(stored)[who] ??= []).push(value);
+      return;
+    }
     if (!this.rows.has(row)) this.rows.set(row, {});
     const side = (this.rows.get(row)[who] ??= { values: [], blocks: [] });
     side.values.push(value);
@@ -39,7 +48,7 @@ export function amount(value, unit) {
 const times = (ratio) => (ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0));
 
 /** The tables, in the order of the targets, and why the run fails. */
-export function judged({ rows }) {
+export function judged({ rows, growth }) {
   const failures = [];
   const table = [...targets].filter(([row]) => rows.has(row)).map(([row, [title, target, unit]]) => {
     const { ours, theirs, keyed } = rows.get(row);
@@ -62,8 +71,22 @@ export function judged({ rows }) {
     ];
   });
   const floor = [...limits].filter(([row]) => rows.has(row)).map(([row, title]) => [title, amount(median(rows.get(row).page.values))]);
+  /** By operation, its title and for each side the medians by size. */
+  const curves = [...growing].filter(([row]) => growth.has(row)).map(([row, title]) => {
+    const sizes = [...growth.get(row)];
+    const curve = (who) => sizes.map(([stored, sides]) => ({ stored, value: median(sides[who]) }));
+    return { row, title, ours: curve("ours"), theirs: curve("theirs") };
+  });
+  const factor = (curve) => curve.at(-1).value / curve[0].value;
+  for (const { row, title, ours } of curves) {
+    if (factor(ours) > mostGrowth / tolerance) failures.push(`${title} (${row}): ${times(factor(ours))} times as much beside ${ours.at(-1).stored} sessions as beside ${ours[0].stored}`);
+  }
+  const grown = curves.map(({ title, ours, theirs }) => [title, ...[ours, theirs].flatMap((curve) => [...curve.map(({ value }) => amount(value)), times(factor(curve))])]);
+  const stored = (curves[0]?.ours ?? []).map(({ stored }) => stored.toLocaleString("en"));
   return {
     failures,
+    curves,
+    growth: grown.length === 0 ? null : { head: ["sessions stored", ...["ours", "theirs"].flatMap((who) => [...stored.map((size) => `${who}, ${size}`), "growth"])], rows: grown },
     scenarios: table.length === 0 ? null : { head: ["", "ours", "theirs", "theirs, with a key", "ratio", "half of the rounds", "target", "", "our longest block", "theirs"], rows: table },
     limits: floor.length === 0 ? null : { head: ["the page itself", ""], rows: floor },
   };
@@ -77,7 +100,7 @@ function columns({ head, rows }) {
 }
 
 /** Tables for people who wait. */
-export const printed = (tables) => [tables.scenarios, tables.limits].filter((table) => table !== null).map(columns).join("\n\n");
+export const printed = (tables) => [tables.scenarios, tables.growth, tables.limits].filter((table) => table !== null).map(columns).join("\n\n");
 
 /** A table in Markdown. */
 export const markdown = ({ head, rows }) => [head, head.map((_, i) => (i === 0 ? "---" : "--:")), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");

@@ -1,9 +1,10 @@
-// Writes results.md: the tables of a run of everything, and where it was.
+// Writes results.md, and growth.svg beside it: the tables of a run of everything, and where it was.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, release, totalmem, type } from "node:os";
+import { plotted } from "./plot.mjs";
 import { markdown } from "./report.mjs";
-import { longestBlock, tolerance } from "./targets.mjs";
+import { longestBlock, mostGrowth, tolerance } from "./targets.mjs";
 
 export async function writeResults(tables, { chrome, rounds }) {
   const peer = JSON.parse(await readFile(new URL("../../node_modules/@matrix-org/matrix-sdk-crypto-wasm/package.json", import.meta.url), "utf8"));
@@ -20,8 +21,18 @@ a ratio is below ${tolerance} of its target.
 
 ${markdown(tables.scenarios)}
 
+## What grows
+
+The same work beside ever more stored sessions. Its cost is to grow with what it changes, not with what is stored: more than ${mostGrowth} times as much
+beside the most sessions as beside the fewest is a failure, with the same tolerance.
+
+${markdown(tables.growth)}
+
+![The same as curves](growth.svg)
+
 ## What the page itself costs
 
 ${markdown(tables.limits)}
 `);
+  await writeFile(new URL("growth.svg", import.meta.url), plotted(tables.curves));
 }

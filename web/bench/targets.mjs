@@ -55,6 +55,20 @@ export const limits = new Map([
   ["limits.get.shared", "the same, in a transaction of 1,000 reads"],
 ]);
 
+/** What is done beside ever more stored sessions. */
+export const growing = new Map([
+  ["growth.open", "a machine opened"],
+  ["growth.sync", "a sync with nothing for us"],
+  ["growth.reception", "a room key received, 50 in a sync"],
+  ["growth.decryption", "a message decrypted, session not read before"],
+  ["growth.import", "100 more room keys imported"],
+  ["growth.people", "/keys/query of 100 users, unchanged"],
+  ["growth.known", "a device of 20 sessions becomes known"],
+]);
+
+/** How many times as much any of that may cost beside the most sessions as beside the fewest. */
+export const mostGrowth = 2;
+
 /** What is judged in every row besides: for how long the page's thread may not be free at a time, in milliseconds. */
 export const longestBlock = 50;
 

@@ -25,11 +25,11 @@ export async function decryptEvents(race, row, events, { together = false } = {}
   return events;
 }
 
-/** Both machines are closed, and opened again over their stores. */
-export const reopen = (race) => race.inTurn(async ({ side }) => {
+/** Both machines are closed, and opened again over their stores. With a row, what opening takes is measured. */
+export const reopen = (race, row = null) => race.inTurn(async ({ side, args: { row }, time }) => {
   await side.close();
-  await side.open(side.name);
-});
+  await (row === null ? side.open(side.name) : time(row, 1, () => side.open(side.name)));
+}, { row });
 
 export const decryption = Race.of(async (race) => {
   const channels = await Channels.open(race, 5);
