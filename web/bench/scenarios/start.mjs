@@ -17,11 +17,12 @@ export async function start(bench) {
   for (const [prefix, file] of [["/start/bench/", ours.script], ["/start/dist/", ours.wasm], ["/start/peer/", theirs.wasm]]) server.mount(prefix, dirname(file), "max-age=3600");
   const profiles = await mkdtemp(join(tmpdir(), "knownsender-bench-"));
   try {
-    const visit = (who, profile, row) => inProfile(join(profiles, profile), async (page) => {
+    /** Visits once, and stays: what Chrome keeps of a page for the next visit, compiled code for one, it writes some seconds later. */
+    const visit = (who, profile, row, stay = 0) => inProfile(join(profiles, profile), async (page) => {
       await page.goto(`${server.origin}/bench/start.html?who=${who}`);
       const { ready, block } = await (await page.waitForFunction("globalThis.started")).jsonValue();
       if (row !== null) record(row, who, ready, block);
-      await page.waitForTimeout(500); // what Chrome keeps of a page it writes a moment later
+      await page.waitForTimeout(stay);
     });
     const devices = crowd();
     const args = { users: [...new Set(devices.map(({ userId }) => userId))], answer: keysQueryAnswer(devices), text: JSON.stringify(exportedBy(devices, 10_000)) };
@@ -36,11 +37,11 @@ export async function start(bench) {
           await side.close();
         }, args);
       });
-      await visit(who, `full ${who}`, null);
+      await visit(who, `full ${who}`, null, 3_000);
     }
     for (let round = 0; round < rounds; round++) {
       for (const who of round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"]) {
-        await visit(who, `${who} ${round}`, "start.first");
+        await visit(who, `${who} ${round}`, "start.first", 3_000);
         await visit(who, `${who} ${round}`, "start.later");
         await visit(who, `full ${who}`, "start.full");
       }
