@@ -15,9 +15,11 @@ export const crowd = (size = 500) => Array.from({ length: size }, (_, i) => devi
 /** Tells both machines of devices. With a row, what that takes is measured. */
 export function tell(race, devices, { row = null, answer = keysQueryAnswer(devices) } = {}) {
   const users = [...new Set(devices.map(({ userId }) => userId))];
-  return race.inTurn(async ({ side, args: { users, answer, row }, time }) => {
+  const last = devices.at(-1);
+  return race.inTurn(async ({ side, args: { users, answer, row, masterKey }, time }) => {
     await (row === null ? side.query(users, answer) : time(row, 1, () => side.query(users, answer)));
-  }, { users, answer, row });
+    if (masterKey !== undefined && (await side.masterKey(users.at(-1))) !== masterKey) throw new Error("the last user is not known");
+  }, { users, answer, row, masterKey: last?.identity.master.public });
 }
 
 let stores = 0;

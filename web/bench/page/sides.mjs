@@ -58,6 +58,11 @@ class Ours {
     await this.#machine.receiveKeysQueryResponse(answer, id);
   }
 
+  /** The public master key that a user is known by. */
+  async masterKey(user) {
+    return this.#machine.getIdentity(user)?.masterKey;
+  }
+
   decrypt(event, roomId) {
     return this.#machine.decryptRoomEvent(event, roomId);
   }
@@ -156,6 +161,11 @@ class Theirs {
   async query(users, answer) {
     const { id, type } = this.#machine.queryKeysForUsers(users.map((user) => new peer.UserId(user)));
     await this.#machine.markRequestAsSent(id, type, answer);
+  }
+
+  async masterKey(user) {
+    const identity = await this.#machine.getIdentity(new peer.UserId(user));
+    return identity && Object.values(JSON.parse(identity.masterKey).keys)[0];
   }
 
   async decrypt(event, roomId) {

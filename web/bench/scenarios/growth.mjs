@@ -28,7 +28,8 @@ export async function growth(bench) {
       const known = crowd(100);
       await tell(race, known);
       await decryptEvents(race, null, messages(sessions.slice(-10)));
-      for (const round of race.rounds(3)) {
+      await channels.receive(channels.roomKeys(50));
+      for (const round of race.rounds()) {
         await reopen(race, "growth.open");
         await decryptEvents(race, "growth.decryption", messages(sessions.slice(round * 50, round * 50 + 50)));
         await channels.receive(channels.roomKeys(50), { row: "growth.reception" });
