@@ -20,9 +20,12 @@ export class Race {
     });
   }
 
-  /** Counts the rounds: as many as were asked for, or fewer where one takes long. */
+  /**
+   * Counts the rounds: as many as were asked for, and one before them, number 0, that is not recorded, for browsers compile what is used often. Where one
+   * takes long there are as few as is said, and none before them.
+   */
   *rounds(most = Infinity) {
-    for (this.#round = 0; this.#round < Math.min(this.#bench.rounds, most); this.#round++) yield this.#round;
+    for (this.#round = most === Infinity ? 0 : 1; this.#round <= Math.min(this.#bench.rounds, most); this.#round++) yield this.#round;
   }
 
   /**
@@ -33,7 +36,9 @@ export class Race {
     const results = {};
     const sides = this.#bench.sides;
     for (const who of this.#round % 2 === 0 ? sides : sides.toReversed()) {
-      results[who] = await turn(this.#page, this.#bench, who, run, typeof args === "function" ? args(who) : args);
+      const { result, taken } = await turn(this.#page, who, run, typeof args === "function" ? args(who) : args);
+      results[who] = result;
+      if (this.#round > 0) for (const { row, count, took, block } of taken) this.#bench.record(row, who, took / count, block);
     }
     return results;
   }
@@ -48,9 +53,9 @@ export function load(page) {
   });
 }
 
-/** Runs a function for one side in a page where both are loaded. */
-export async function turn(page, bench, who, run, args) {
-  const { result, taken } = await page.evaluate(async ({ who, run, args }) => {
+/** Runs a function for one side in a page where both are loaded: its result, and the times that it took. */
+export function turn(page, who, run, args) {
+  return page.evaluate(async ({ who, run, args }) => {
     const { stopwatch, sides } = globalThis.bench;
     try {
       const result = await (0, eval)(`(${run})`)({ side: sides[who], args, time: (...given) => stopwatch.time(...given) });
@@ -59,6 +64,4 @@ export async function turn(page, bench, who, run, args) {
       throw new Error(`${who}: ${thrown?.stack ?? thrown}`);
     }
   }, { who, run: String(run), args });
-  for (const { row, count, took, block } of taken) bench.record(row, who, took / count, block);
-  return result;
 }

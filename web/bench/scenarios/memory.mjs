@@ -32,7 +32,7 @@ export async function memory(bench) {
     await bench.inPage(async (page) => {
       await page.evaluate(keepMemories);
       await load(page);
-      const { linear, disk } = await turn(page, bench, who, async ({ side, args: { text } }) => {
+      const { result: { linear, disk } } = await turn(page, who, async ({ side, args: { text } }) => {
         const before = (await navigator.storage.estimate()).usage;
         await side.open("memory");
         await side.import(text);

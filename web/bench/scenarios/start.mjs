@@ -11,8 +11,7 @@ import { crowd } from "../crowd.mjs";
 import { load, turn } from "../race.mjs";
 import { exportedBy } from "./files.mjs";
 
-export async function start(bench) {
-  const { server, rounds, record } = bench;
+export async function start({ server, rounds, record }) {
   const { ours, theirs } = await bundles();
   for (const [prefix, file] of [["/start/bench/", ours.script], ["/start/dist/", ours.wasm], ["/start/peer/", theirs.wasm]]) server.mount(prefix, dirname(file), "max-age=3600");
   const profiles = await mkdtemp(join(tmpdir(), "knownsender-bench-"));
@@ -30,7 +29,7 @@ export async function start(bench) {
       await inProfile(join(profiles, `full ${who}`), async (page) => {
         await page.goto(`${server.origin}/page`);
         await load(page);
-        await turn(page, bench, who, async ({ side, args: { users, answer, text } }) => {
+        await turn(page, who, async ({ side, args: { users, answer, text } }) => {
           await side.open("start");
           await side.query(users, answer);
           await side.import(text);
