@@ -267,8 +267,8 @@ func (m *Machine) distrusted(copies []*sender.Copy) (users []ids.UserID) {
 // event was decrypted; otherwise the error is a *DecryptionError with code session_not_loaded. Half of it would give another answer: the
 // copy of whoever passed the session on, or a replay that passes for the original.
 func (m *Machine) RoomEventEncryptionInfo(name EventName) (*EncryptionInfo, error) {
-	m.turn.Lock()
-	defer m.leave()
+	m.turn.look()
+	defer m.turn.Unlock()
 	if m.closed {
 		return nil, errClosed()
 	}

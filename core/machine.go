@@ -44,6 +44,8 @@ type Options struct {
 	Agreement keyfile.Agreement
 	// SenderDataKey authenticates what our own devices say of senders in exports and backups. nil: nothing is said there, and nothing believed.
 	SenderDataKey *keyfile.SenderDataKey
+	// Turns is counted up before anything in the Machine may change: as long as it stands, RoomEventEncryptionInfo says what it said. nil: nobody looks.
+	Turns *uint32
 	// Jitter gives random numbers from 0 up to but not 1; nil: the library's.
 	Jitter func() float64
 }
@@ -120,6 +122,10 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 		quarantined:   map[string]bool{},
 		queries:       map[string]trust.Query{},
 		revs:          map[ids.UserID]uint64{},
+	}
+	m.turn.taken = options.Turns
+	if m.turn.taken == nil {
+		m.turn.taken = new(uint32)
 	}
 	m.turn.Lock()
 	defer m.leave()

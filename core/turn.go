@@ -13,7 +13,19 @@ import (
 // runtime may still go from one goroutine to another in the middle of an allocation.)
 //
 // Synchronous calls do not wait for it. When JavaScript runs, every Go call is at a wait, so the turn is free.
-type turn struct{ sync.Mutex }
+type turn struct {
+	sync.Mutex
+	taken *uint32 // how often, but for calls that only look: as long as it stands, nothing has changed
+}
+
+// Lock takes the turn.
+func (t *turn) Lock() {
+	t.Mutex.Lock()
+	*t.taken++
+}
+
+// look takes the turn for a call that changes nothing.
+func (t *turn) look() { t.Mutex.Lock() }
 
 // give gives the turn up while f waits.
 func (t *turn) give(f func()) {

@@ -4,10 +4,10 @@
 //
 //	ks_alloc(size)      -> address of a fresh request buffer; 0 when size is above the limit
 //	ks_call(seq, used)  answers the request in that buffer's first used bytes, then fills the mailbox
-//	ks_mailbox()        -> address of the mailbox: u32 seq, u32 status (0 answer, 1 error JSON), u32 address, u32 length
+//	ks_mailbox()        -> address of the mailbox: u32 seq, u32 status (0 answer, 1 error JSON), u32 address, u32 length, u32 turns
 //
 // ks_call returns nothing on purpose. An export that has to wait returns whatever lies on the stack and says nothing; the mailbox is
-// filled only by a call that came to its end, and carries that call's number.
+// filled only by a call that came to its end, and carries that call's number. Its turns are not of a call: see Turns.
 
 package jsbridge
 
@@ -18,7 +18,7 @@ import "unsafe"
 // maxRequest bounds one buffer. A request is at most one sync response or one key file.
 const maxRequest = 512 << 20
 
-type mailbox struct{ seq, status, address, length uint32 }
+type mailbox struct{ seq, status, address, length, turns uint32 }
 
 var (
 	served  *Door   // set once, by Serve
@@ -29,6 +29,9 @@ var (
 
 //go:wasmexport ks_mailbox
 func ksMailbox() uint32 { return uint32(uintptr(unsafe.Pointer(&letter))) }
+
+// Turns is a number in the mailbox, where JavaScript sees without a call whether it has changed.
+func Turns() *uint32 { return &letter.turns }
 
 //go:wasmexport ks_alloc
 func ksAlloc(size uint32) uint32 {
@@ -63,7 +66,7 @@ func reply(seq uint32, response []byte, err error) {
 		status, response = statusError, Describe(err)
 	}
 	answer = response
-	letter = mailbox{seq: seq, status: status, address: address(response), length: uint32(len(response))}
+	letter.seq, letter.status, letter.address, letter.length = seq, status, address(response), uint32(len(response))
 }
 
 // address is where JavaScript finds b in linear memory; the caller keeps b alive until it has been read.

@@ -179,6 +179,7 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 		Listener:                announcer{p.host},
 		Fetcher:                 fetcher,
 		Spawn:                   p.attempt,
+		Turns:                   jsbridge.Turns(),
 	})
 	if err != nil {
 		_ = rows.Close()
@@ -420,6 +421,7 @@ func (p *program) flushSoon() {
 		p.flushing = false
 		_ = p.machine.Flush(context.Background())
 	})
+	p.host.Wake() // where the call is a synchronous one, the clock would not be set before the next
 }
 
 // roomEventEncryptionInfo takes room, session, sender, event id, ciphertext.

@@ -65,6 +65,11 @@ export class Engine {
     return this.#program.ended;
   }
 
+  /** As long as this number stands, the machine in the program has not changed. */
+  get turns(): number {
+    return this.#program.turns;
+  }
+
   /** Calls a synchronous method; the answer is a copy. */
   syncCall(method: string, args: readonly Argument[]): Uint8Array<ArrayBuffer> {
     return this.#program.callSync(method, args, copy);

@@ -17,6 +17,7 @@ import type { HostMethod } from "./program.js";
 import { bytesOf, crossSigningKeysFrom, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
 import { watchSleep } from "./sleep.js";
 import { Tabs } from "./tabs.js";
+import { Verdicts, type EventNames } from "./verdicts.js";
 import { undecided, verifySignatures } from "./webcrypto.js";
 import type {
   Backup,
@@ -147,6 +148,7 @@ export class OlmMachine {
   readonly #engine: Engine;
   readonly #tabs: Tabs | undefined;
   #decryptions = 0;
+  readonly #verdicts = new Verdicts<EventEncryptionInfo>();
   readonly #reports: Set<(report: StoreReport) => void>;
   #trustRequirement: TrustRequirement;
   #closing: Promise<void> | undefined;
@@ -883,11 +885,16 @@ export class OlmMachine {
    * nothing is written. For redrawing shields; the event itself is judged in full by {@link decryptRoomEvent}.
    *
    * Everything stored that bears on the event must be in memory: {@link loadRoom} was called, or the event was decrypted before. Throws a
-   * {@link DecryptionError} (`session_not_loaded`, `bad_event`, `unable_to_decrypt`); also `bad_room_id`.
+   * {@link DecryptionError} (`session_not_loaded`, `bad_event`, `unable_to_decrypt`); also `bad_room_id`. As long as nothing has changed the answer is the
+   * same object, which is frozen.
    */
   getRoomEventEncryptionInfo(event: string | JsonObject, roomId: string): EventEncryptionInfo {
     this.#open();
-    const { sessionId, sender, eventId, ciphertext } = eventNames(event, roomId);
+    const names = eventNames(event, roomId);
+    return this.#verdicts.of(names, this.#engine.turns, () => this.#encryptionInfo(names));
+  }
+
+  #encryptionInfo({ roomId, sessionId, sender, eventId, ciphertext }: EventNames): EventEncryptionInfo {
     try {
       return parse<EventEncryptionInfo>(this.#engine.syncText("roomEventEncryptionInfo", [roomId, sessionId, sender, eventId, ciphertext]));
     } catch (thrown) {
@@ -1063,14 +1070,6 @@ function textOrEmpty(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** What the program needs of an event to say who sent it. */
-interface EventNames {
-  sessionId: string;
-  sender: string;
-  eventId: string;
-  ciphertext: string;
-}
-
 function eventNames(given: string | JsonObject, roomId: string): EventNames {
   let event: unknown = given;
   if (typeof given === "string") {
@@ -1092,6 +1091,7 @@ function eventNames(given: string | JsonObject, roomId: string): EventNames {
     return value;
   };
   return {
+    roomId,
     sessionId: text(content, "session_id", "content.session_id"),
     // A sender that is missing or no user id is not an error of the event's form: every policy withholds it.
     sender: textOrEmpty(member(event, "sender")),

@@ -156,6 +156,16 @@ export class Program {
     return read(bytes);
   }
 
+  /** A number of the program's, read without calling it. */
+  get turns(): number {
+    const exports = this.#exports;
+    if (this.#stopped !== undefined) throw this.#stopped;
+    if (exports === undefined) throw this.#notServing();
+    if (this.#mailbox === 0) this.#mailbox = exports.ks_mailbox();
+    this.#refresh(exports);
+    return this.#view.getUint32(this.#mailbox + 16, true);
+  }
+
   /** Makes one promise call; `read` is as for callSync. The promise rejects when the program ends first. */
   call<T>(method: string, args: readonly (string | Uint8Array)[], read: (bytes: Uint8Array<ArrayBuffer>) => T, signal?: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {

@@ -23,6 +23,8 @@ describe("what a call costs", () => {
         await machine.receiveRoomKeys([item]).stored;
         await machine.loadRoom(room);
         const text = JSON.stringify(event);
+        let other = 0;
+        const fresh = (): string => `$other${other++}`; // an event that was not asked about before
         const median = (body: () => unknown): number => {
           const times: number[] = [];
           for (let round = 0; round < 15; round++) {
@@ -33,11 +35,15 @@ describe("what a call costs", () => {
           return times.sort((a, b) => a - b)[7] ?? NaN;
         };
         const type = machine.getRoomEventEncryptionInfo(event, room).senderData?.type;
-        const cost = { object: median(() => machine.getRoomEventEncryptionInfo(event, room)), text: median(() => machine.getRoomEventEncryptionInfo(text, room)) };
+        const cost = {
+          object: median(() => machine.getRoomEventEncryptionInfo({ ...event, event_id: fresh() }, room)),
+          text: median(() => machine.getRoomEventEncryptionInfo(text.replace("$1", fresh), room)),
+          again: median(() => machine.getRoomEventEncryptionInfo(event, room)),
+        };
         await machine.close();
         return { type, ...cost };
       }, { own: me.own, answer: keysQueryAnswer([alice]), item: outbound.item(alice, me), event, room });
-      t.diagnostic(`an event as an object ${got.object.toFixed(1)} us, as text ${got.text.toFixed(1)} us (to be below 20)`);
+      t.diagnostic(`an event as an object ${got.object.toFixed(1)} us, as text ${got.text.toFixed(1)} us (to be below 20), once more ${got.again.toFixed(1)} us`);
       assert.equal(got.type, "SenderUnverified");
       assert.ok(got.object < 1000, `${got.object} us`);
     });

@@ -158,6 +158,41 @@ describe("verdicts are the policy's table", () => {
     });
   }
 
+  test("the answer is the same object until anything changes, and of another event another one", async () => {
+    const outbound = new Outbound(room);
+    const event = outbound.event(me.userId, "$event", secret);
+    const stranger = new Person("@stranger:test", "STRANGE");
+    await withKit(chrome, async ({ inPage }) => {
+      const got = await inPage(async ({ own, key, answer, event }) => {
+        const machine = await kit.ks.OlmMachine.open({ ...own, store: { memory: true } });
+        await machine.receiveRoomKeys([key]).stored;
+        await machine.loadRoom("!room:test");
+        const ask = (changes: JsonObject = {}): EventEncryptionInfo => machine.getRoomEventEncryptionInfo({ ...event, ...changes }, "!room:test");
+        const first = ask();
+        const same: Record<string, boolean> = { again: ask() === first, "by another sender": ask({ sender: "@other:test" }) === first };
+        const broken = await kit.failure(() => ask({ content: { ...(event["content"] as JsonObject), ciphertext: "AAAA" } }));
+        same["asked before"] = ask() === ask();
+        machine.setTrustRequirement("Verified");
+        const strict = ask();
+        same["under another policy"] = strict === first;
+        await machine.receiveKeysQueryResponse(answer);
+        const known = ask();
+        same["when its sender is known"] = known === strict;
+        const frozen = Object.isFrozen(known) && Object.isFrozen(known.senderData) && Object.isFrozen(known.verdict.shield);
+        await machine.close();
+        const ended = await kit.failure(() => ask());
+        return { same, broken: broken.code, frozen, types: [first, strict, known].map(({ senderData, verdict }) => [senderData?.type, verdict.shown]), ended: ended.code };
+      }, { own: me.own, key: outbound.item(stranger, me, { embed: false }), answer: keysQueryAnswer([stranger]), event });
+      assert.deepEqual(got, {
+        same: { again: true, "by another sender": false, "asked before": true, "under another policy": false, "when its sender is known": false },
+        broken: "unable_to_decrypt",
+        frozen: true,
+        types: [["UnknownDevice", true], ["UnknownDevice", false], ["DeviceInfo", false]],
+        ended: "closed",
+      });
+    });
+  });
+
   test("a nested edit is judged by itself (scenario 127)", async () => {
     const known = new Person("@known:test", "KNOWN", "yes");
     const outer = new Outbound(room);
