@@ -51,7 +51,7 @@ const times = (ratio) => (ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0));
 export function judged({ rows, growth }) {
   const failures = [];
   const table = [...targets].filter(([row]) => rows.has(row)).map(([row, [title, target, unit]]) => {
-    const { ours, theirs, keyed } = rows.get(row);
+    const { ours, theirs, theirsKeyed } = rows.get(row);
     // Each round has a ratio of its own, for its turns were neighbours; their median tells more than the ratio of the medians.
     const ratios = ours.values.map((value, round) => theirs.values[round] / value);
     const ratio = median(ratios);
@@ -64,7 +64,7 @@ export function judged({ rows, growth }) {
     if (failed.length > 0) failures.push(`${title} (${row}): ${failed.join("; ")}`);
     const ms = (value) => (value === null ? "" : `${value.toFixed(0)} ms`);
     return [
-      title, amount(median(ours.values), unit), amount(median(theirs.values), unit), keyed === undefined ? "" : amount(median(keyed.values), unit),
+      title, ...[ours, theirs, theirsKeyed].map((side) => (side === undefined ? "" : amount(median(side.values), unit))),
       times(ratio), ratios.length < 3 ? "" : `${times(quantile(ratios, 0.25))} to ${times(quantile(ratios, 0.75))}`,
       target === null ? "" : String(target), target === null ? "" : ratio >= target ? "met" : ratio >= target * tolerance ? "near" : "missed",
       ms(block) + (blocked ? " (missed)" : ""), ms(theirBlock),

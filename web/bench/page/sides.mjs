@@ -221,4 +221,4 @@ class Theirs {
 }
 
 /** Each side by its name. A store that is encrypted at rest makes a side of its own. */
-export const sides = { ours: new Ours(), theirs: new Theirs(), keyed: new Theirs(crypto.getRandomValues(new Uint8Array(32))) };
+export const sides = { ours: new Ours(), theirs: new Theirs(), theirsKeyed: new Theirs(crypto.getRandomValues(new Uint8Array(32))) };

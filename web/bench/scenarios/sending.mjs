@@ -15,14 +15,14 @@ export const sending = Race.of(async (race) => {
     return devices;
   }).flat();
   const users = [...new Set(members.map(({ person }) => person.userId))];
-  for (const _ of race.rounds(3)) {
+  for (const round of race.rounds(3)) {
     /** By user and device a one-time key for each machine. */
     const keys = () => {
       const all = {};
       for (const device of members) (all[device.person.userId] ??= {})[device.person.deviceId] = device.signedKey(false);
       return all;
     };
-    const sent = await race.inTurn(async ({ side, args: { users, answer, keys, room, listener }, time }) => {
+    const sent = await race.inTurn(async ({ side, args: { store, users, answer, keys, room, listener }, time }) => {
       const heard = [];
       const respond = (path, body) => {
         const asked = JSON.parse(body);
@@ -36,7 +36,7 @@ export const sending = Race.of(async (race) => {
         if (message?.ciphertext) heard.push(message.ciphertext[listener.curve25519]);
         return "{}";
       };
-      await side.open(side.name === undefined ? "sending" : `${side.name}.`, respond);
+      await side.open(store, respond);
       await side.track(users);
       await side.query(users, answer);
       const content = (body) => ({ msgtype: "m.text", body });
@@ -48,7 +48,7 @@ export const sending = Race.of(async (race) => {
       await side.close();
       return { heard, events, curve25519: identityKeys.curve25519 };
     }, () => ({
-      users, answer: keysQueryAnswer(members.map(({ person }) => person)), keys: keys(), room,
+      store: `sending ${round}`, users, answer: keysQueryAnswer(members.map(({ person }) => person)), keys: keys(), room,
       listener: { userId: members[999].person.userId, deviceId: members[999].person.deviceId, curve25519: members[999].person.curve25519 },
     }));
     for (const [who, { heard, events, curve25519 }] of Object.entries(sent)) {

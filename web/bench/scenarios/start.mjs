@@ -11,20 +11,26 @@ import { crowd } from "../crowd.mjs";
 import { load, turn } from "../race.mjs";
 import { exportedBy } from "./files.mjs";
 
+const sessions = 10_000;
+/** Milliseconds. */
+const stay = 3_000;
+
 export async function start({ server, rounds, record }) {
   const { ours, theirs } = await bundles();
   for (const [prefix, file] of [["/start/bench/", ours.script], ["/start/dist/", ours.wasm], ["/start/peer/", theirs.wasm]]) server.mount(prefix, dirname(file), "max-age=3600");
   const profiles = await mkdtemp(join(tmpdir(), "knownsender-bench-"));
   try {
     /** Visits once, and stays: what Chrome keeps of a page for the next visit, compiled code for one, it writes some seconds later. */
-    const visit = (who, profile, row, stay = 0) => inProfile(join(profiles, profile), async (page) => {
+    const visit = (who, profile, row, { sessions = 0, stay = 0 } = {}) => inProfile(join(profiles, profile), async (page) => {
       await page.goto(`${server.origin}/bench/start.html?who=${who}`);
       const { ready, block } = await (await page.waitForFunction("globalThis.started")).jsonValue();
+      const stored = await page.evaluate(async () => Number((await globalThis.machine.roomKeyCounts()).total));
+      if (stored !== sessions) throw new Error(`${who}: ${stored} sessions are stored, not ${sessions}`);
       if (row !== null) record(row, who, ready, block);
       await page.waitForTimeout(stay);
     });
     const devices = crowd();
-    const args = { users: [...new Set(devices.map(({ userId }) => userId))], answer: keysQueryAnswer(devices), text: JSON.stringify(exportedBy(devices, 10_000)) };
+    const args = { users: [...new Set(devices.map(({ userId }) => userId))], answer: keysQueryAnswer(devices), text: JSON.stringify(exportedBy(devices, sessions)) };
     for (const who of ["ours", "theirs"]) {
       await inProfile(join(profiles, `full ${who}`), async (page) => {
         await page.goto(`${server.origin}/page`);
@@ -36,13 +42,13 @@ export async function start({ server, rounds, record }) {
           await side.close();
         }, args);
       });
-      await visit(who, `full ${who}`, null, 3_000);
+      await visit(who, `full ${who}`, null, { sessions, stay });
     }
     for (let round = 0; round < rounds; round++) {
       for (const who of round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"]) {
-        await visit(who, `${who} ${round}`, "start.first", 3_000);
+        await visit(who, `${who} ${round}`, "start.first", { stay });
         await visit(who, `${who} ${round}`, "start.later");
-        await visit(who, `full ${who}`, "start.full");
+        await visit(who, `full ${who}`, "start.full", { sessions });
       }
     }
   } finally {
