@@ -6,7 +6,8 @@ import { knownAs, LibolmDevice } from "../build/test/libolm.js";
 import { olmPayload } from "../build/test/people.js";
 import { tell } from "./crowd.mjs";
 
-export const room = "!room:example.org";
+/** The room of whoever needs but one. */
+export const anyRoom = "!room:example.org";
 const own = { userId: "@me:example.org", deviceId: "MINE" };
 await Olm.init();
 
@@ -50,11 +51,11 @@ export class Channels {
   }
 
   /**
-   * So many room keys, from the senders in turn: the sessions they are of, and by side the to-device events. `answered` is false for the first message
+   * So many room keys of a room, from the senders in turn: the sessions they are of, and by side the to-device events. `answered` is false for the first message
    * of a channel, which tells of it (a pre-key message); `embed` says whether the senders' `sender_device_keys` travel along.
    */
-  roomKeys(count, { senders = this.senders, answered = true, embed = true } = {}) {
-    const sessions = Array.from({ length: count }, (_, i) => new Session(senders[i % senders.length].person));
+  roomKeys(count, { room = anyRoom, senders = this.senders, answered = true, embed = true } = {}) {
+    const sessions = Array.from({ length: count }, (_, i) => new Session(room, senders[i % senders.length].person));
     const events = {};
     for (const [who, us] of Object.entries(this.#us)) {
       events[who] = sessions.map((session, i) => {
@@ -104,7 +105,8 @@ let events = 0;
 export class Session {
   #outbound = new Olm.OutboundGroupSession();
 
-  constructor(person) {
+  constructor(room, person) {
+    this.room = room;
     this.person = person;
     this.#outbound.create();
     /** The content of the m.room_key that shares it. */
@@ -115,7 +117,7 @@ export class Session {
   message() {
     const id = `$${events++}`;
     const body = `${id}, a message of a usual length, as people write them`;
-    const ciphertext = this.#outbound.encrypt(JSON.stringify({ room_id: room, type: "m.room.message", content: { msgtype: "m.text", body } }));
+    const ciphertext = this.#outbound.encrypt(JSON.stringify({ room_id: this.room, type: "m.room.message", content: { msgtype: "m.text", body } }));
     return {
       type: "m.room.encrypted", event_id: id, sender: this.person.userId, origin_server_ts: 1795445103761,
       content: { algorithm: "m.megolm.v1.aes-sha2", session_id: this.content.session_id, ciphertext, device_id: this.person.deviceId, sender_key: this.person.curve25519 },

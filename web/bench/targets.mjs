@@ -60,7 +60,7 @@ export const growing = new Map([
   ["growth.open", "a machine opened"],
   ["growth.sync", "a sync with nothing for us"],
   ["growth.reception", "a room key received, 50 in a sync"],
-  ["growth.decryption", "a message decrypted, session not read before"],
+  ["growth.decryption", "a message decrypted, 50 stored sessions of a room"],
   ["growth.import", "100 more room keys imported"],
   ["growth.people", "/keys/query of 100 users, unchanged"],
   ["growth.known", "a device of 20 sessions becomes known"],

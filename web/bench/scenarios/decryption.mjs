@@ -1,15 +1,15 @@
 // Messages of a timeline, decrypted one after the other.
 
-import { Channels, room } from "../channels.mjs";
+import { anyRoom, Channels } from "../channels.mjs";
 import { Race } from "../race.mjs";
 
-/** Has both decrypt the next message of each session, or the next few of it. With a row, what that takes is measured. */
+/** Has both decrypt the next message of each session, all of one room, or the next few of it. With a row, what that takes is measured. */
 export function decrypt(race, row, sessions, { each = 1, together = false } = {}) {
-  return decryptEvents(race, row, sessions.flatMap((session) => Array.from({ length: each }, () => session.message())), { together });
+  return decryptEvents(race, row, sessions.flatMap((session) => Array.from({ length: each }, () => session.message())), { room: sessions[0].room, together });
 }
 
-/** Has both decrypt events whose text begins with the event's id. Returns them. */
-export async function decryptEvents(race, row, events, { together = false } = {}) {
+/** Has both decrypt events of a room whose text begins with the event's id. Returns them. */
+export async function decryptEvents(race, row, events, { room = anyRoom, together = false } = {}) {
   await race.inTurn(async ({ side, args: { row, events, room, together }, time }) => {
     const work = async () => {
       if (together) return Promise.all(events.map((event) => side.decrypt(event, room)));
@@ -33,8 +33,8 @@ export const reopen = (race, row = null) => race.inTurn(async ({ side, args: { r
 
 export const decryption = Race.of(async (race) => {
   const channels = await Channels.open(race, 5);
-  for (const _ of race.rounds()) {
-    const sessions = await channels.receive(channels.roomKeys(500));
+  for (const round of race.rounds()) {
+    const sessions = await channels.receive(channels.roomKeys(500, { room: `!room${round}:example.org` }));
     await decrypt(race, "decryption.across", sessions);
     await decrypt(race, "decryption.along", sessions.slice(0, 1), { each: 100 });
     await decrypt(race, "decryption.together", sessions.slice(0, 100), { together: true });

@@ -38,7 +38,7 @@ export const risen = Race.of(async (race) => {
       if (told !== null && told < count) throw new Error(`told of ${told} of ${count}`);
       await side.decrypt(event, room);
       return side.shield(await side.info(event, room));
-    }, { users: [stranger.person.userId], answer, count, event: sessions[count - 1].message(), room: sessions[0].content.room_id });
+    }, { users: [stranger.person.userId], answer, count, event: sessions[count - 1].message(), room: sessions[0].room });
     if (Object.values(shields).some((shield) => shield !== "None")) throw new Error(`the sender is not known now: ${JSON.stringify(shields)}`);
     await close(race);
   }

@@ -1,6 +1,6 @@
 // What is known of the sender of an event that is shown already: asked when shields are drawn again.
 
-import { Channels, room } from "../channels.mjs";
+import { anyRoom, Channels } from "../channels.mjs";
 import { decrypt } from "./decryption.mjs";
 import { Race } from "../race.mjs";
 
@@ -16,7 +16,7 @@ export const verdict = Race.of(async (race) => {
         return list;
       });
       return infos.map((info) => side.shield(info)).join();
-    }, { events, room });
+    }, { events, room: anyRoom });
     if (shields.ours !== shields.theirs) throw new Error(`ours draws ${shields.ours.slice(0, 40)}, theirs ${shields.theirs.slice(0, 40)}`);
   }
 });
