@@ -165,25 +165,33 @@ export function keysQueryAnswer(people: readonly Person[]): string {
   return JSON.stringify(answer);
 }
 
-/** A Megolm session at the sender's end, at message index 0. */
+/** A Megolm session at the sender's end, at message index 0 or another. */
 export class Outbound {
-  readonly #ratchet = randomBytes(128);
-  readonly #key = new SigningKey();
+  #ratchet = randomBytes(128);
+  #key = new SigningKey();
 
-  constructor(readonly roomId: string) {}
+  constructor(readonly roomId: string, /** The index it stands at. */ readonly at = 0) {}
 
   get sessionId(): string {
     return this.#key.public;
   }
 
-  /** The session key as m.room_key shares it, from an index below 256 on. Only messages at index 0 can be made. */
-  sessionKey(index = 0): string {
+  /** Another's ratchet, signed by this session's key: what only its maker can make. */
+  forged(other: Outbound): Outbound {
+    const made = new Outbound(this.roomId, other.at);
+    made.#ratchet = other.#ratchet;
+    made.#key = this.#key;
+    return made;
+  }
+
+  /** The session key as m.room_key shares it, from an index on that is less than 256 ahead. Only messages at the index it stands at can be made. */
+  sessionKey(index = this.at): string {
     const body = this.#keyBytes(2, index);
     return base64(Buffer.concat([body, this.#key.sign(body)]));
   }
 
   /** The session as a key export has it, claiming a person's device. */
-  exported(from: Person, index = 0): { [name: string]: Json } {
+  exported(from: Person, index = this.at): { [name: string]: Json } {
     return {
       algorithm: "m.megolm.v1.aes-sha2",
       room_id: this.roomId,
@@ -199,9 +207,9 @@ export class Outbound {
     const head = Buffer.alloc(5);
     head[0] = version;
     head.writeUInt32BE(index, 1);
-    // Below 256 only the last of the four parts moves.
+    // Within 256 only the last of the four parts moves.
     let part = this.#ratchet.subarray(96);
-    for (let i = 0; i < index; i++) part = createHmac("sha256", part).update(Buffer.from([3])).digest();
+    for (let i = this.at; i < index; i++) part = createHmac("sha256", part).update(Buffer.from([3])).digest();
     return Buffer.concat([head, this.#ratchet.subarray(0, 96), part, this.#key.raw]);
   }
 
@@ -222,13 +230,13 @@ export class Outbound {
     return olmItem(by, olmPayload(by, to, "m.forwarded_room_key", { ...content, sender_claimed_ed25519_key: claimed.ed25519.public }, options));
   }
 
-  /** An encrypted room event at index 0. */
-  event(sender: string, eventId: string, body: string, inside: { roomId?: string; content?: { [name: string]: Json } } = {}): { [name: string]: Json } {
+  /** An encrypted room event at the index it stands at, or saying that it is at one that it gives the bytes of. */
+  event(sender: string, eventId: string, body: string, inside: { roomId?: string; content?: { [name: string]: Json }; index?: Uint8Array } = {}): { [name: string]: Json } {
     const keys = Buffer.from(hkdfSync("sha256", this.#ratchet, Buffer.alloc(32), "MEGOLM_KEYS", 80));
     const cipher = createCipheriv("aes-256-cbc", keys.subarray(0, 32), keys.subarray(64, 80));
     const plaintext = JSON.stringify({ room_id: inside.roomId ?? this.roomId, type: "m.room.message", content: { msgtype: "m.text", body, ...inside.content } });
     const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()]);
-    const message = Buffer.concat([Buffer.from([3, 0x08, 0, 0x12]), varint(ciphertext.length), ciphertext]);
+    const message = Buffer.concat([Buffer.from([3, 0x08]), inside.index ?? varint(this.at), Buffer.from([0x12]), varint(ciphertext.length), ciphertext]);
     const authenticated = Buffer.concat([message, createHmac("sha256", keys.subarray(32, 64)).update(message).digest().subarray(0, 8)]);
     return {
       type: "m.room.encrypted",
