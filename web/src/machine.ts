@@ -134,7 +134,7 @@ interface Answers {
  * what {@link outgoingRequests} lists. There are no others.
  *
  * Every failure is a {@link KnownSenderError} with a stable `code`. Beside the codes named at each method, any may fail with `closed` after
- * {@link close}, and with {@link EngineStoppedError} when the program under it has ended; those that write may fail with the store's codes: `quota`,
+ * {@link close}, with `locked` after {@link lock}, and with {@link EngineStoppedError} when the program under it has ended; those that write may fail with the store's codes: `quota`,
  * `blocked`, `unavailable`, `aborted`, `store_lost`, `too_large`.
  */
 export class OlmMachine {
@@ -152,6 +152,7 @@ export class OlmMachine {
   readonly #reports: Set<(report: StoreReport) => void>;
   #trustRequirement: TrustRequirement;
   #closing: Promise<void> | undefined;
+  #locked = false;
 
   private constructor(engine: Engine, tabs: Tabs | undefined, reports: Set<(report: StoreReport) => void>, options: OpenOptions, identityKeys: OlmMachine["identityKeys"], requirement: TrustRequirement) {
     this.#engine = engine;
@@ -959,15 +960,29 @@ export class OlmMachine {
   }
 
   /**
-   * Writes what is still unwritten, closes the store and ends the program. Rejects when that last write fails; the machine is closed all
-   * the same. Calling it again gives the same promise.
+   * Writes what is still unwritten, closes the store, ends the program and overwrites all memory it had. Rejects when that last write fails; the
+   * machine is closed, and its memory wiped, all the same. Calling it again gives the same promise.
    */
   close(): Promise<void> {
     this.#closing ??= this.#engine
       .call("close", [])
       .then(() => undefined)
-      .finally(() => this.#engine.stop());
+      .finally(() => {
+        this.#engine.stop();
+        return this.#engine.ended;
+      });
     return this.#closing;
+  }
+
+  /**
+   * Forgets every secret: {@link close}, after which every call fails with `locked`, for a client that asks its user to unlock and then calls
+   * {@link OlmMachine.open} once more. When it resolves, all memory of the program is overwritten, so that no copy of a key or a message is left in it.
+   * What the page itself holds is the page's: texts it gave and got, the `passphrase` or key it opened with. Texts cannot be overwritten in JavaScript, so
+   * a page that wants them gone too hosts the machine in a Worker, and terminates that.
+   */
+  lock(): Promise<void> {
+    this.#locked = true;
+    return this.close();
   }
 
   /** The same as {@link close}, for `await using`. */
@@ -976,6 +991,7 @@ export class OlmMachine {
   }
 
   #open(): void {
+    if (this.#locked) throw new KnownSenderError("locked", "The machine is locked: open it again.");
     if (this.#closing !== undefined) throw new KnownSenderError("closed", "The machine was closed.");
   }
 }

@@ -9,7 +9,7 @@ import { makeFetchBinding, type HostFetch } from "./fetch.js";
 import { goIn, type GoProgram } from "./wasm_exec.js";
 import { makeScope } from "./scope.js";
 
-/** What the program may ask its host: bytes in, bytes out. `signal` aborts when the program no longer waits. */
+/** What the program may ask its host: bytes in, bytes out. `signal` aborts when the program no longer waits. Both are wiped when the answer has crossed. */
 export type HostMethod = (request: Uint8Array<ArrayBuffer>, signal: AbortSignal) => Uint8Array | Promise<Uint8Array>;
 
 /** Settings of a program. */
@@ -48,7 +48,7 @@ const statusError = 1;
 const maxRequest = 512 * 1024 * 1024;
 
 export class Program {
-  /** Settles when the program has ended; never rejects. */
+  /** Settles when the program has ended and its memory is wiped; never rejects. */
   readonly ended: Promise<EngineStoppedError>;
 
   readonly #options: ProgramOptions;
@@ -314,32 +314,39 @@ export class Program {
 
   /** Runs one host method and brings its answer, whatever that is, back to the program. */
   async #ask(id: number, name: string, request: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
+    const answer = await this.#answerTo(id, name, request, signal);
+    // Room keys cross here in both directions, and nobody has a use for these copies any more.
+    request.fill(0);
+    answer?.fill(0);
+  }
+
+  async #answerTo(id: number, name: string, request: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<Uint8Array | undefined> {
     let status = statusAnswer;
     let items: readonly (string | Uint8Array)[] = [];
-    let answer: unknown;
+    let answer: Uint8Array | undefined;
     try {
       const methods = this.#options.methods ?? {};
       const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (method === undefined) throw new KnownSenderError("host_method_unknown", `The host has no method ${name}.`);
-      answer = await method(request, signal);
-      if (!(answer instanceof Uint8Array)) {
+      const answered: unknown = await method(request, signal);
+      if (!(answered instanceof Uint8Array)) {
         throw new KnownSenderError("host_answer_type", `The host's ${name} answered with something that is not a Uint8Array.`);
       }
+      answer = answered;
     } catch (thrown) {
       status = statusError;
       items = [codeOf(thrown) ?? "host_failed", textOf(thrown)];
     }
-    if (!this.#asked.delete(id) || this.#stopped !== undefined) return; // nobody waits any more
+    if (!this.#asked.delete(id) || this.#stopped !== undefined) return answer; // nobody waits any more
     this.#guard(() => {
       const exports = this.#exports;
       if (exports === undefined) return;
       let used: number;
-      if (status === statusAnswer) {
-        const bytes = answer as Uint8Array;
-        used = bytes.length;
+      if (answer !== undefined) {
+        used = answer.length;
         if (used > 0) {
           const at = this.#alloc(exports, used);
-          this.#bytes.set(bytes, at);
+          this.#bytes.set(answer, at);
         }
       } else {
         const [code, ...rest] = items;
@@ -347,6 +354,7 @@ export class Program {
       }
       this.#answer(id, status, used);
     });
+    return answer;
   }
 
   #copy(address: number, length: number): Uint8Array<ArrayBuffer> {
@@ -400,8 +408,24 @@ export class Program {
     this.#asked.clear();
     this.#requests.abort();
     this.#serving();
-    this.#end(error);
+    // Later, when none of the program is on the stack any more.
+    queueMicrotask(() => {
+      this.#wipe();
+      this.#end(error);
+    });
     return error;
+  }
+
+  /**
+   * Overwrites all of the program's memory, and lets go of it. Go's collector copies and frees without wiping, so nothing less reaches every copy of a
+   * secret; and nothing of a program that has ended is needed.
+   */
+  #wipe(): void {
+    this.#go.exited = true; // one that died is not entered again either
+    if (this.#exports !== undefined) new Uint8Array(this.#exports.mem.buffer).fill(0);
+    this.#exports = undefined;
+    this.#bytes = new Uint8Array(0);
+    this.#view = new DataView(this.#bytes.buffer);
   }
 
   /** Collects what the program writes into lines and remembers why it died. */
