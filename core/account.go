@@ -97,6 +97,7 @@ type ownAccount struct {
 	outbound queue                 // of those who change a room's outbound session
 	sharers  map[ids.RoomID]*queue // of those who share a room's key
 	shares   []*keyShare           // under way
+	done     map[ids.RoomID]*sharingDone
 
 	signing   lane.Schedule // of our own device's signature, in vain
 	bootstrap []*outgoing   // in the hands of the host
@@ -152,7 +153,7 @@ func readAccount(row *store.Row, user ids.UserID, device ids.DeviceID) (*ownAcco
 
 func (a *ownAccount) bind(m *Machine) {
 	a.machine, a.queue.turn, a.outbound.turn = m, &m.turn, &m.turn
-	a.sharers = map[ids.RoomID]*queue{}
+	a.sharers, a.done = map[ids.RoomID]*queue{}, map[ids.RoomID]*sharingDone{}
 	a.keyless, a.mending = map[keys.Curve25519]lane.Schedule{}, map[keys.Curve25519]bool{}
 }
 

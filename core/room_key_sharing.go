@@ -66,18 +66,24 @@ func (m *Machine) ShareRoomKey(ctx context.Context, room ids.RoomID, users []ids
 	s := &roomSharing{ownAccount: a, room: room, users: users, settings: settings.Clamped()}
 	if m.lanes.fetcher != nil {
 		m.askFor(ctx, users)
-		recipients, err := sharing.Collect(m.trust, users, settings.Strategy)
-		if err == nil {
-			err = a.claimMissing(ctx, recipients.Devices)
-		}
-		if err != nil {
+	}
+	if done, err := s.doneBefore(ctx); done || err != nil {
+		return nil, err
+	}
+	if m.lanes.fetcher != nil {
+		if err := s.claim(ctx); err != nil {
 			return nil, err
 		}
 	}
+	known := m.trust.Changes()
 	for done := false; !done; {
 		if done, err = s.step(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if s.nothingToDo() {
+		a.done[room] = &sharingDone{users: users, settings: s.settings, known: known, session: s.session}
+		return nil, nil
 	}
 	s.post()
 	a.withdrawShares(room, s.session)
@@ -120,6 +126,61 @@ type roomSharing struct {
 	notices  []addressed
 	told     []record.Told  // what notices say
 	unsealed []trust.Device // there is no Olm session with them
+
+	shared bool // everybody who was to get the key has it
+}
+
+// sharingDone is what a sharing was asked that found nothing to do. Asked the same again there is nothing to do either, as long as what is known of devices is
+// the same, and the session may be used on.
+type sharingDone struct {
+	users    []ids.UserID
+	settings sharing.Settings
+	known    uint64 // trust.Index.Changes
+	session  megolm.SessionID
+}
+
+// nothingToDo reports whether everybody has the key of the session already, or was told why not, and nobody is to be tried again.
+func (s *roomSharing) nothingToDo() bool {
+	return s.shared && len(s.sealed)+len(s.notices)+len(s.unsealed) == 0 && len(s.underWay(s.session)) == 0
+}
+
+// doneBefore reports whether the same was asked before and found nothing to do: most messages of a room follow another.
+func (s *roomSharing) doneBefore(ctx context.Context) (bool, error) {
+	last := s.done[s.room]
+	if last == nil || last.settings != s.settings || last.known != s.machine.trust.Changes() || !slices.Equal(last.users, s.users) {
+		return false, nil
+	}
+	at, err := s.machine.readRoomSession(ctx, s.room, false)
+	if err != nil {
+		return false, err
+	}
+	o := at.inUse()
+	return o != nil && o.ID() == last.session && o.Shared && lifeOf(o).Expired(s.machine.now()) == "" && last.known == s.machine.trust.Changes(), nil
+}
+
+// claim claims one-time keys of those devices that are to get the key and have it not, where there is no Olm session with them.
+func (s *roomSharing) claim(ctx context.Context) error {
+	at, err := s.machine.readRoomSession(ctx, s.room, true)
+	if err != nil {
+		return err
+	}
+	recipients, err := sharing.Collect(s.machine.trust, s.users, s.settings.Strategy)
+	if err != nil {
+		return err
+	}
+	devices := recipients.Devices
+	if !s.toBeReplaced(at, recipients) {
+		s.session = at.session.ID()
+		reached := s.reached(at)
+		devices = slices.DeleteFunc(devices, func(device trust.Device) bool { return reached[sharing.HolderOf(&device)] })
+	}
+	return s.claimMissing(ctx, devices)
+}
+
+// toBeReplaced reports whether the room needs another session.
+func (s *roomSharing) toBeReplaced(at *roomSession, recipients *sharing.Recipients) bool {
+	o := at.inUse()
+	return o == nil || lifeOf(o).Rotation(s.machine.now(), s.settings, s.users, recipients, at.shares.Devices) != ""
 }
 
 // step seals the key for some more devices; done says that no more are left.
@@ -139,9 +200,8 @@ func (s *roomSharing) step(ctx context.Context) (done bool, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		now := s.machine.now()
-		if o := at.inUse(); o == nil || lifeOf(o).Rotation(now, s.settings, s.users, recipients, at.shares.Devices) != "" {
-			if made, err = s.begin(at, now); err != nil {
+		if s.toBeReplaced(at, recipients) {
+			if made, err = s.begin(at, s.machine.now()); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -149,7 +209,7 @@ func (s *roomSharing) step(ctx context.Context) (done bool, err error) {
 			next = roomSharing{ownAccount: s.ownAccount, room: s.room, users: s.users, settings: s.settings, session: id}
 		}
 		ops, all, err := next.seal(ctx, at, recipients)
-		done = all
+		done, next.shared = all, at.session.Shared
 		return nil, append(ops, at.ops()...), err
 	})
 	if err != nil {
@@ -214,18 +274,13 @@ func (s *roomSharing) seal(ctx context.Context, at *roomSession, recipients *sha
 	return ops, true, nil
 }
 
-// wanted are the recipients who have not got the key, by what is stored, is under way, or is about to be sent. Those of whom it is not stored yet
-// that they may get it come into the shares: should we never hear what became of the message, the session is not used on without them.
+// wanted are the recipients who have not got the key. Those of whom it is not stored yet that they may get it come into the shares: should we never hear what became of the message, the session is not used on without them.
 func (s *roomSharing) wanted(at *roomSession, recipients *sharing.Recipients) (wanted []trust.Device) {
-	stored, reached := map[sharing.Holder]bool{}, map[sharing.Holder]bool{}
+	stored := map[sharing.Holder]bool{}
 	for _, share := range at.shares.Devices {
-		stored[share.Holder], reached[share.Holder] = true, share.Sent
+		stored[share.Holder] = true
 	}
-	for _, list := range append(s.underWay(s.session), &keyShare{devices: s.devices}) {
-		for _, share := range list.devices {
-			reached[share.Holder] = true
-		}
-	}
+	reached := s.reached(at)
 	shares := *at.shares
 	shares.Devices = slices.Clip(shares.Devices)
 	for i := range recipients.Devices {
@@ -243,6 +298,20 @@ func (s *roomSharing) wanted(at *roomSession, recipients *sharing.Recipients) (w
 		at.shares = &shares
 	}
 	return wanted
+}
+
+// reached are the devices that have the key of the session, by what is stored, is under way, or is about to be sent.
+func (s *roomSharing) reached(at *roomSession) map[sharing.Holder]bool {
+	reached := map[sharing.Holder]bool{}
+	for _, share := range at.shares.Devices {
+		reached[share.Holder] = share.Sent
+	}
+	for _, list := range append(s.underWay(s.session), &keyShare{devices: s.devices}) {
+		for _, share := range list.devices {
+			reached[share.Holder] = true
+		}
+	}
+	return reached
 }
 
 // notify adds the notices for devices that do not get the key, unless they were told, or are being told.

@@ -278,6 +278,9 @@ func TestRotation(t *testing.T) {
 			}
 			d.mustShare(all, members, first...)
 			before := d.mustSend("before")
+			if more := d.mustShare(all, members, first...); len(more) != 0 { // what found nothing to do is remembered
+				t.Errorf("shared again: %v", more)
+			}
 			d.mustSend("another")
 			if name == "messages" {
 				if _, err := d.sends("a third"); err == nil || codeOf(t, err) != core.CodeRoomKeyExpired {
@@ -311,6 +314,38 @@ func TestRotation(t *testing.T) {
 				t.Errorf("Alice reads %s", phone.says(after))
 			}
 		})
+	}
+}
+
+// From the third message on, sharing costs the one row that says whether the session may be used on, whatever the number of devices; until something
+// about them, or in what is asked, is other.
+func TestSharingWithNothingToDoCostsOneRow(t *testing.T) {
+	d, l := withAccount(t), &ledger{}
+	phone := d.member(d.kit.User("@alice:example.org"), "PHONE")
+	d.wrap = l.over
+	d.reopen()
+	for message := range 4 {
+		l.reset()
+		d.mustShare(inRoom, []*member{phone})
+		if message > 1 && (l.operations() != 1 || l.gets[store.Outbound] != 1) {
+			t.Errorf("message %d: %v rows, %d commits", message, l.gets, l.commits)
+		}
+		if text := fmt.Sprint(message); phone.says(d.mustSend(text)) != text {
+			t.Errorf("message %d cannot be read", message)
+		}
+	}
+	tablet := d.member(phone.User, "TABLET")
+	if added := d.mustShare(inRoom, []*member{phone, tablet}); len(added) != 1 || tablet.says(d.mustSend("hello")) != "hello" {
+		t.Errorf("a new device: %v", added)
+	}
+	// Another tab ends the session.
+	d.mustShare(inRoom, nil)
+	other := d.tab()
+	if ended, err := other.machine.InvalidateGroupSession(context.Background(), room); err != nil || !ended {
+		t.Fatal(err)
+	}
+	if added := d.mustShare(inRoom, []*member{phone, tablet}); len(added) != 1 {
+		t.Errorf("ended by another tab: %v", added)
 	}
 }
 

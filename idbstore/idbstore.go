@@ -26,8 +26,6 @@ type Info struct {
 	// Generation is the random name this database got when it was made. Keep it elsewhere and give it to OpenGeneration to notice
 	// that the database was deleted in the meantime.
 	Generation string
-	// Persistence is the browser's answer to our wish not to be evicted: "granted", "denied", "unsupported" or "unanswered".
-	Persistence string
 	// SchemaVersion is the database's version, which a newer client may have raised.
 	SchemaVersion uint64
 	// Created says that there was no such database before.
@@ -58,18 +56,17 @@ func OpenGeneration(ctx context.Context, host Host, name, generation string) (*S
 	if err != nil {
 		return nil, err
 	}
-	version, ok := uint64(0), len(items) == 4
+	version, ok := uint64(0), len(items) == 3
 	if ok {
-		version, ok = number(items[2])
+		version, ok = number(items[1])
 	}
 	if !ok {
 		return nil, badAnswer(nil)
 	}
 	return &Store{host: host, info: Info{
 		Generation:    string(items[0]),
-		Persistence:   string(items[1]),
 		SchemaVersion: version,
-		Created:       string(items[3]) == "created",
+		Created:       string(items[2]) == "created",
 	}}, nil
 }
 

@@ -49,7 +49,7 @@ func code(err error) string {
 }
 
 func TestOpenTellsWhatItFound(t *testing.T) {
-	want := idbstore.Info{Generation: "generation", Persistence: "granted", SchemaVersion: 100, Created: true}
+	want := idbstore.Info{Generation: "generation", SchemaVersion: 100, Created: true}
 	if got := opened(t, nil, nil).Info(); got != want {
 		t.Fatalf("got %+v, want %+v", got, want)
 	}
@@ -153,7 +153,7 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 	if err := opened(t, words("ok", "more"), nil).Commit(t.Context(), store.Batch{}); code(err) != store.CodeBadAnswer {
 		t.Errorf("commit with more than ok: %v", err)
 	}
-	for _, answer := range [][]byte{words("ok"), words("ok", "g", "granted", "short", "created")} {
+	for _, answer := range [][]byte{words("ok"), words("ok", "g", "short", "created")} {
 		_, err := idbstore.Open(t.Context(), hostFunc(func(context.Context, string, []byte) ([]byte, error) { return answer, nil }), "db")
 		if code(err) != store.CodeBadAnswer {
 			t.Errorf("open answered %q: %v", answer, err)

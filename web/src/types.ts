@@ -472,8 +472,8 @@ export interface StoreReport {
    *   `store_lost`
    * - `terminated`, `reopened`: the browser closed the connection, and it was opened again
    * - `store_lost`: the database is gone or was replaced; open the machine again
-   * - `persistence_granted`, `persistence_denied`, `persistence_unsupported`, `persistence_unanswered`: what the browser said, late, to the
-   *   wish not to evict the data
+   * - `persistence_granted`, `persistence_denied`, `persistence_unsupported`: what the browser said to the wish not to evict the data, where it takes
+   *   its time: opening does not wait for it
    */
   readonly code: string;
   /** The table concerned; null when it is the database as a whole. */

@@ -78,9 +78,12 @@ describe("the IndexedDB bridge and the browser", () => {
       await send("Browser.grantPermissions", { origin: page.origin, permissions: ["durableStorage"], browserContextId: targetInfo.browserContextId });
       const state = await page.inPage(async () => {
         const { Bridge } = (await import("/build/test/idbkit.js" as string)) as Kit;
-        return (await new Bridge().open("persistence")).persistence;
+        const bridge = new Bridge();
+        await bridge.open("persistence");
+        while (bridge.events.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+        return bridge.events[0];
       }, undefined);
-      assert.equal(state, "granted");
+      assert.deepEqual(state, { kind: "persistence", state: "granted" });
     });
   });
 

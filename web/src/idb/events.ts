@@ -3,7 +3,7 @@
  */
 
 /** Whether the browser promised not to evict our data when the disk runs low. */
-export type Persistence = "granted" | "denied" | "unsupported" | "unanswered";
+export type Persistence = "granted" | "denied" | "unsupported";
 
 export type IdbEvent =
   /** An older tab holds the database; opening goes on when it lets go. */

@@ -2,7 +2,7 @@
  * The database as Go's idbstore asks for it: six methods, a frame in and a frame out. Each method is one transaction. A method
  * never rejects: what goes wrong is answered as ["error", code, sentence, conflict...], all else as ["ok", ...].
  *
- *   open      name, generation or ""                        → generation, persistence, schema version, "created" or "existing"
+ *   open      name, generation or ""                        → generation, schema version, "created" or "existing"
  *   get       table, key...                                 → row...  (in the order of the keys; revision 0: no such row)
  *   pages     [table, index or "", prefix, after value, after key, limit]... → [row...]...  (one page for each query, all at one moment)
  *   commit    "strict" or "relaxed", counters (name, delta, ...), lone (parts, empty table) or nothing, operation... → the places of the lone ones...
@@ -35,8 +35,6 @@ export interface IdbHostOptions {
   readonly blockedTimeoutMs?: number;
   /** How long `beforeClose` may take while another tab waits for us, in milliseconds. */
   readonly flushTimeoutMs?: number;
-  /** How long an open may wait for the browser's answer on persistence, in milliseconds. */
-  readonly persistTimeoutMs?: number;
   /** The storage manager to ask for persistence instead of the browser's. */
   readonly storage?: StorageManager;
   /** Hears what happens to the database without anybody asking. */
@@ -85,7 +83,7 @@ export class IdbHost {
     if (this.#connection !== undefined) {
       throw new StoreError("bad_request", "The database is open already.");
     }
-    const { onEvent, beforeClose, schema, blockedTimeoutMs, flushTimeoutMs, persistTimeoutMs, storage } = this.#options;
+    const { onEvent, beforeClose, schema, blockedTimeoutMs, flushTimeoutMs, storage } = this.#options;
     const emit = (event: IdbEvent): void => {
       try {
         onEvent?.(event);
@@ -102,12 +100,10 @@ export class IdbHost {
       beforeClose: beforeClose ?? (() => undefined),
     });
     this.#connection = connection;
-    const persistence = requestPersistence(storage ?? browserStorage(), persistTimeoutMs ?? 500, (state) =>
-      emit({ kind: "persistence", state }),
-    );
     try {
       const opened = await connection.open(generation);
-      return [opened.generation, await persistence, BigInt(opened.version), opened.created ? "created" : "existing"];
+      void requestPersistence(storage ?? browserStorage()).then((state) => emit({ kind: "persistence", state }));
+      return [opened.generation, BigInt(opened.version), opened.created ? "created" : "existing"];
     } catch (error) {
       this.#connection = undefined; // an open may be tried again
       throw error;
