@@ -23,7 +23,7 @@ func (f hostFunc) Call(ctx context.Context, method string, request []byte) ([]by
 
 func words(items ...string) []byte { return frame.AppendStrings(nil, items...) }
 
-var openAnswer = words("ok", "generation", "granted", "\x64\x00\x00\x00\x00\x00\x00\x00", "created")
+var openAnswer = words("ok", "generation", "\x64\x00\x00\x00\x00\x00\x00\x00", "created")
 
 // opened is a store whose host opens, and then answers everything with answer and err.
 func opened(t *testing.T, answer []byte, err error) *idbstore.Store {
