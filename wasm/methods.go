@@ -417,7 +417,7 @@ func (p *program) flushSoon() {
 	}
 	p.flushing = true
 	p.unattended(func() {
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		p.flushing = false
 		_ = p.machine.Flush(context.Background())
 	})

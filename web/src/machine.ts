@@ -17,6 +17,7 @@ import type { HostMethod } from "./program.js";
 import { bytesOf, crossSigningKeysFrom, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
 import { watchSleep } from "./sleep.js";
 import { Tabs } from "./tabs.js";
+import { Pace } from "./task.js";
 import { Verdicts, type EventNames } from "./verdicts.js";
 import { undecided, verifySignatures } from "./webcrypto.js";
 import type {
@@ -148,6 +149,7 @@ export class OlmMachine {
   readonly #engine: Engine;
   readonly #tabs: Tabs | undefined;
   #decryptions = 0;
+  readonly #pace = new Pace();
   readonly #verdicts = new Verdicts<EventEncryptionInfo>();
   readonly #reports: Set<(report: StoreReport) => void>;
   #trustRequirement: TrustRequirement;
@@ -865,6 +867,7 @@ export class OlmMachine {
   async decryptRoomEvent(event: string | JsonObject, roomId: string): Promise<DecryptedRoomEvent> {
     this.#open();
     const text = jsonText(event);
+    await this.#pace.keep();
     const fromMemory = await this.#decryptFromMemory(text, roomId);
     const answer = parse<Answers["decrypted"]>(fromMemory || (await this.#engine.callText("decryptRoomEvent", [text, roomId])));
     if (answer.error === undefined) return answer.event;

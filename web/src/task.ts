@@ -11,3 +11,26 @@ export function nextTask(): Promise<void> {
     port2.postMessage(null);
   });
 }
+
+/** So long work goes on before the page has a turn, in milliseconds: a frame. */
+const frame = 16;
+
+/** Pauses longer than this are turns of the page, in milliseconds. */
+const pause = 4;
+
+/** Work in short calls, of which a host may make hundreds one after the other: nothing in between need give the page a turn. */
+export class Pace {
+  #since = 0;
+  #last = 0;
+
+  /** Before each call. Lets the page have a turn when it has had none for a frame. */
+  async keep(): Promise<void> {
+    const now = performance.now();
+    if (now - this.#last > pause) this.#since = now;
+    this.#last = now;
+    if (now - this.#since < frame) return;
+    this.#since = now;
+    await nextTask();
+    this.#last = performance.now();
+  }
+}
