@@ -385,7 +385,7 @@ func (m *Machine) due(ctx context.Context, now int64) (due []*shelved, more bool
 				run = 1
 			}
 			if run > retryPerUser {
-				query.AfterIndex, query.After = place, lastKey
+				query.AfterIndex, query.After = place, store.LastKey
 				more, jumped = true, true
 				break
 			}
@@ -429,9 +429,6 @@ func (m *Machine) isDue(there *shelved, now int64) bool {
 	}
 	return c.Schedule.Due(now) || l.nudged != 0 && l.vain[c.OlmUser] < l.nudged
 }
-
-// lastKey is behind every key of a copy.
-var lastKey = store.Key{"\uffff"}
 
 // firstDue is when the earliest copy is due.
 func (m *Machine) firstDue(ctx context.Context) (int64, error) {

@@ -28,6 +28,20 @@ const (
 	CodeBadRequest = "bad_request"
 	// CodeBadAnswer: the other side of a bridge answered something that is no answer.
 	CodeBadAnswer = "bad_answer"
+	// CodeBadStoreKey: what is given as a store's key cannot be one.
+	CodeBadStoreKey = "bad_store_key"
+	// CodeWrongStoreKey: the store is encrypted with another key, or what that lies in was changed. Nothing was written.
+	CodeWrongStoreKey = "wrong_store_key"
+	// CodeWrongStoreKeyMode: a passphrase was given where it takes a host key, or the other way.
+	CodeWrongStoreKeyMode = "wrong_store_key_mode"
+	// CodeStoreKeyRequired: the store is encrypted, and no key was given.
+	CodeStoreKeyRequired = "store_key_required"
+	// CodeStoreNotEncrypted: a key was given for a store that has rows without one.
+	CodeStoreNotEncrypted = "store_not_encrypted"
+	// CodeStoreKeyParameters: the store's key is derived more weakly than is accepted, or endlessly.
+	CodeStoreKeyParameters = "store_key_parameters"
+	// CodeStoreHeaderDamaged: what an encrypted store's key lies in cannot be read.
+	CodeStoreHeaderDamaged = "store_header_damaged"
 )
 
 // Conflict is a row that was not as a batch expected it.

@@ -13,6 +13,9 @@ import (
 // Key is a row's key or an index value: a list of valid UTF-8 strings, any of which may be empty.
 type Key []string
 
+// LastKey as the key that a query's page begins after is behind all keys of rows, in stores that call them otherwise too.
+var LastKey = Key{"\uffff"}
+
 // Compare orders keys as IndexedDB orders arrays of strings: part by part by UTF-16 code unit, a key before its extensions.
 func (k Key) Compare(other Key) int {
 	for i := range min(len(k), len(other)) {

@@ -3,14 +3,17 @@ package storetest
 // Stories of pages: their order, their cursors, and rows that move while they are read.
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"knownsender/core/store"
 )
 
-func prefixPages(t *testing.T, open Open) {
-	s := fresh(t, open)
+func putRooms(t *testing.T, s store.Store) {
+	t.Helper()
 	var ops []store.Op
 	for _, room := range []string{"!a", "!a:", "!b"} {
 		for i := range 25 {
@@ -18,29 +21,25 @@ func prefixPages(t *testing.T, open Open) {
 		}
 	}
 	commit(t, s, append(ops, put(store.Withheld, 0, "", "!a"))...)
-	// When the rows of one room are paged, with limits that divide their number and limits that do not.
+}
+
+func prefixPages(t *testing.T, open Open) {
+	s := fresh(t, open)
+	putRooms(t, s)
+	want := []string{"!a"}
+	for i := range 25 {
+		want = append(want, fmt.Sprintf("!a/session%02d", i))
+	}
+	// When the rows of one room are paged, with limits that divide their number and limits that do not, then all 25 and the room's own row come, and
+	// no row of the room whose id only begins alike.
 	for _, limit := range []int{1, 5, 7, 26, 100} {
-		rows := all(t, s, store.Query{Table: store.Withheld, Prefix: store.Key{"!a"}, Limit: limit})
-		// Then all 25 and the room's own row come, and no row of the room whose id only begins alike.
-		if len(rows) != 26 || len(rows[0].Key) != 1 {
-			t.Fatalf("limit %d: %d rows", limit, len(rows))
-		}
-		for i, row := range rows[1:] {
-			if row.Key[0] != "!a" || row.Key[1] != fmt.Sprintf("session%02d", i) {
-				t.Fatalf("limit %d: row %d is %q", limit, i, row.Key)
-			}
-		}
+		wantRows(t, all(t, s, store.Query{Table: store.Withheld, Prefix: store.Key{"!a"}, Limit: limit}), want...)
 	}
 	wantKeys(t, page(t, s, store.Query{Table: store.Withheld, Prefix: store.Key{"!b", "session07"}}), "!b/session07")
 	wantKeys(t, page(t, s, store.Query{Table: store.Withheld, Prefix: store.Key{"!c"}}))
-	// A cursor before the prefix does not widen the page, one behind it ends it.
-	q := store.Query{Table: store.Withheld, Prefix: store.Key{"!b"}, Limit: 1}
-	q.After = store.Key{"!a", "zzz"}
-	wantKeys(t, page(t, s, q), "!b/session00")
-	q.After = store.Key{"!c"}
-	wantKeys(t, page(t, s, q))
+	wantKeys(t, page(t, s, store.Query{Table: store.Withheld, Prefix: store.Key{"!b"}, After: store.LastKey}))
 	// A query without a limit gets the default one.
-	ops = ops[:0]
+	var ops []store.Op
 	for i := range store.DefaultLimit + 1 {
 		ops = append(ops, put(store.Meta, 0, "", fmt.Sprint(i)))
 	}
@@ -53,6 +52,32 @@ func prefixPages(t *testing.T, open Open) {
 	}
 }
 
+func pageOrder(t *testing.T, open Open) {
+	s := fresh(t, open)
+	putRooms(t, s)
+	putWaiting(t, s)
+	for _, limit := range []int{1, 7, 100} {
+		rows := all(t, s, store.Query{Table: store.Withheld, Limit: limit})
+		inKeys := func(a, b store.Row) int { return a.Key.Compare(b.Key) }
+		if len(rows) != 76 || !slices.IsSortedFunc(rows, inKeys) {
+			t.Fatalf("limit %d: %d rows, in this order: %v", limit, len(rows), rows)
+		}
+		rows = all(t, s, store.Query{Table: store.Copies, Index: store.IndexWaiting, Limit: limit})
+		inIndex := func(a, b store.Row) int {
+			return cmp.Or(a.Entry(store.IndexWaiting).Compare(b.Entry(store.IndexWaiting)), inKeys(a, b))
+		}
+		if len(rows) != 60 || !slices.IsSortedFunc(rows, inIndex) {
+			t.Fatalf("limit %d: %d rows, in this order: %v", limit, len(rows), rows)
+		}
+	}
+	// A cursor before the prefix does not widen the page, one behind it ends it.
+	q := store.Query{Table: store.Withheld, Prefix: store.Key{"!b"}, Limit: 1}
+	q.After = store.Key{"!a", "zzz"}
+	wantKeys(t, page(t, s, q), "!b/session00")
+	q.After = store.Key{"!c"}
+	wantKeys(t, page(t, s, q))
+}
+
 func waitingCopy(user, curve, session string) store.Op {
 	return store.Op{
 		Table: store.Copies, Key: store.Key{"!r", session, curve, "direct"}, Value: []byte(session),
@@ -60,8 +85,8 @@ func waitingCopy(user, curve, session string) store.Op {
 	}
 }
 
-func indexPages(t *testing.T, open Open) {
-	s := fresh(t, open)
+func putWaiting(t *testing.T, s store.Store) {
+	t.Helper()
 	var ops []store.Op
 	for i := range 20 {
 		ops = append(ops,
@@ -71,48 +96,76 @@ func indexPages(t *testing.T, open Open) {
 			put(store.Copies, 0, "not waiting", "!r", fmt.Sprintf("d%02d", i), "k1", "direct"))
 	}
 	commit(t, s, ops...)
+}
+
+func indexPages(t *testing.T, open Open) {
+	s := fresh(t, open)
+	putWaiting(t, s)
+	var k1, k2, bobs []string
+	for i := range 20 {
+		k1 = append(k1, fmt.Sprintf("!r/a%02d/k1/direct", i))
+		k2 = append(k2, fmt.Sprintf("!r/b%02d/k2/direct", i))
+		bobs = append(bobs, fmt.Sprintf("!r/c%02d/k1/direct", i))
+	}
 	for _, limit := range []int{1, 4, 7, 100} {
-		// When one device's copies are paged, then exactly they come, in key order.
+		// When one device's copies are paged, then exactly they come.
 		q := store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@alice", "k1"}, Limit: limit}
-		rows := all(t, s, q)
-		if len(rows) != 20 {
-			t.Fatalf("limit %d: %d rows", limit, len(rows))
-		}
-		for i, row := range rows {
-			if row.Key[1] != fmt.Sprintf("a%02d", i) {
-				t.Fatalf("limit %d: row %d is %q", limit, i, row.Key)
-			}
-		}
+		wantRows(t, all(t, s, q), k1...)
 		// When one user's copies are paged, then those of all devices come, device by device.
 		q.IndexValue = store.Key{"@alice"}
-		rows = all(t, s, q)
-		if len(rows) != 40 || rows[19].Key[1] != "a19" || rows[20].Key[1] != "b00" {
-			t.Fatalf("limit %d: %d rows of @alice", limit, len(rows))
+		rows := all(t, s, q)
+		wantRows(t, rows, append(slices.Clone(k1), k2...)...)
+		if rows[0].Key[2] != rows[19].Key[2] {
+			t.Fatalf("limit %d: the devices are mixed: %v", limit, rows)
 		}
 		// When the whole index is paged, then every row in it comes, and none that is not.
 		q.IndexValue = nil
-		if rows = all(t, s, q); len(rows) != 60 || rows[59].Key[1] != "c19" {
-			t.Fatalf("limit %d: %d rows in the index", limit, len(rows))
-		}
+		wantRows(t, all(t, s, q), slices.Concat(k1, k2, bobs)...)
 	}
-	// A cursor that names only the last key serves where the query holds the whole index value.
-	q := store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@bob", "k1"}, Limit: 2}
-	q.After = store.Key{"!r", "c17", "k1", "direct"}
-	wantKeys(t, page(t, s, q), "!r/c18/k1/direct", "!r/c19/k1/direct")
+	// A cursor that names only the last key serves where the query holds the whole index value, and one behind all keys passes over the value.
+	q := store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@bob", "k1"}, Limit: 100}
+	rows := all(t, s, q)
+	q.After = rows[17].Key
+	wantKeys(t, page(t, s, q), strings.Join(rows[18].Key, "/"), strings.Join(rows[19].Key, "/"))
 	q.Index = store.IndexOwner
 	wantKeys(t, page(t, s, q))
+	q.Index, q.After = store.IndexWaiting, store.LastKey
+	wantKeys(t, page(t, s, q))
+	q.IndexValue, q.AfterIndex, q.After = store.Key{"@alice"}, nil, nil
+	first := page(t, s, q)
+	q.AfterIndex, q.After = first[0].Entry(store.IndexWaiting), store.LastKey
+	if behind := page(t, s, q); len(behind) != 20 || behind[0].Key[2] == first[0].Key[2] {
+		t.Fatalf("behind %s of @alice: %v", first[0].Key[2], behind)
+	}
+}
+
+func dueCopy(time, user, session string) store.Op {
+	op := waitingCopy(user, "k", session)
+	op.Index = append(op.Index, store.IndexEntry{Name: store.IndexDue, Value: store.Key{time, user}})
+	return op
+}
+
+func dueOrder(t *testing.T, open Open) {
+	s := fresh(t, open)
+	commit(t, s, dueCopy("0003", "@a", "1"), dueCopy("0001", "@b", "2"), dueCopy("0002", "@a", "3"), dueCopy("0002", "@c", "4"), dueCopy("000a", "@d", "5"))
+	for _, limit := range []int{1, 2, 100} {
+		rows := all(t, s, store.Query{Table: store.Copies, Index: store.IndexDue, Limit: limit})
+		if got := rows[0].Key[1] + rows[3].Key[1] + rows[4].Key[1]; len(rows) != 5 || got != "215" {
+			t.Fatalf("limit %d: %v", limit, rows)
+		}
+	}
 }
 
 func deadCursor(t *testing.T, open Open) {
 	s := fresh(t, open)
 	commit(t, s, waitingCopy("@a", "k", "1"), waitingCopy("@a", "k", "2"), waitingCopy("@a", "k", "3"))
 	q := store.Query{Table: store.Copies, Index: store.IndexWaiting, IndexValue: store.Key{"@a", "k"}, Limit: 2}
-	first := page(t, s, q)
-	wantKeys(t, first, "!r/1/k/direct", "!r/2/k/direct")
+	every := all(t, s, q)
+	wantRows(t, every, "!r/1/k/direct", "!r/2/k/direct", "!r/3/k/direct")
 	// When the row under the cursor is deleted, then the next page begins where it would have stood.
-	commit(t, s, store.Op{Table: store.Copies, Key: first[1].Key, Expect: store.AnyRev})
-	wantKeys(t, page(t, s, q.Next(&first[1])), "!r/3/k/direct")
-	wantKeys(t, page(t, s, store.Query{Table: store.Copies, After: first[1].Key}), "!r/3/k/direct")
+	commit(t, s, store.Op{Table: store.Copies, Key: every[1].Key, Expect: store.AnyRev})
+	wantKeys(t, page(t, s, q.Next(&every[1])), strings.Join(every[2].Key, "/"))
+	wantKeys(t, page(t, s, store.Query{Table: store.Copies, After: every[1].Key}), strings.Join(every[2].Key, "/"))
 }
 
 func leavingRows(t *testing.T, open Open) {
