@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -379,11 +380,12 @@ func noticesOf(w *world) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var out strings.Builder
+	names := make([]string, len(rows))
 	for i := range rows {
-		fmt.Fprintln(&out, rows[i].Key)
+		names[i] = fmt.Sprintln(rows[i].Key)
 	}
-	return out.String()
+	slices.Sort(names)
+	return strings.Join(names, "")
 }
 
 // receiveBundle takes a bundle of those keys from that device.

@@ -21,7 +21,7 @@ import (
 type Export struct {
 	machine *Machine
 	query   store.Query
-	claimed *sender.Copy // of the row before, while a direct copy of the same device may follow
+	held    *sender.Copy // of the row before, while another copy of the same device may follow
 	begun   bool
 	done    bool
 }
@@ -71,9 +71,7 @@ func (e *Export) Next(ctx context.Context) ([]*sender.Copy, error) {
 		}
 		if len(rows) < exportPage {
 			e.done = true
-			if e.claimed != nil {
-				copies = append(copies, e.claimed)
-			}
+			copies = appendExported(copies, e.held, nil)
 		} else {
 			e.query = e.query.Next(&rows[len(rows)-1])
 		}
@@ -84,21 +82,30 @@ func (e *Export) Next(ctx context.Context) ([]*sender.Copy, error) {
 	return nil, nil
 }
 
-// add adds what a copy and the one before it come to. Of one device the claimed copy lies before the direct one.
+// add adds what the copy before this one comes to, alone or together with it. The direct and the claimed copy of one device lie together, in either order.
 func (e *Export) add(copies []*sender.Copy, c *sender.Copy) []*sender.Copy {
-	claimed := e.claimed
-	e.claimed = nil
-	if claimed != nil && !sameDevice(claimed, c) {
-		copies, claimed = append(copies, claimed), nil
+	before := e.held
+	e.held = c
+	if before == nil || !sameDevice(before, c) {
+		return appendExported(copies, before, nil)
 	}
-	if c.Provenance == sender.Claimed {
-		e.claimed = c
+	e.held = nil
+	return appendExported(copies, before, c)
+}
+
+// appendExported adds what the one or two copies of a device are exported as.
+func appendExported(copies []*sender.Copy, direct, claimed *sender.Copy) []*sender.Copy {
+	if direct != nil && direct.Provenance == sender.Claimed {
+		direct, claimed = claimed, direct
+	}
+	out := claimed
+	if direct != nil {
+		out = exported(direct, claimed)
+	}
+	if out == nil {
 		return copies
 	}
-	if out := exported(c, claimed); out != nil {
-		copies = append(copies, out)
-	}
-	return copies
+	return append(copies, out)
 }
 
 // sameDevice reports whether two copies are of one session and name one device.

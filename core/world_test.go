@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -34,7 +36,7 @@ type world struct {
 	kit     *testkit.Kit
 	me      *testkit.User
 	mine    *testkit.Device
-	rows    *store.Memory
+	rows    disk
 	machine *core.Machine
 	clock   *int64
 	heard   heard
@@ -73,7 +75,7 @@ func newWorld(t testing.TB) *world {
 func closedWorld(t testing.TB) *world {
 	t.Helper()
 	clock := int64(1_700_000_000_000)
-	w := &world{t: t, kit: testkit.New(t.Name()), rows: store.NewMemory(), clock: &clock}
+	w := &world{t: t, kit: testkit.New(t.Name()), rows: newDisk(t), clock: &clock}
 	w.me = w.kit.User("@me:example.org")
 	w.mine = w.me.Device("MYDEVICE")
 	return w
@@ -92,7 +94,7 @@ func (w *world) tab() *world {
 func (w *world) elsewhere() *world {
 	w.t.Helper()
 	other := *w
-	other.heard, other.rows, other.wrap = heard{}, store.NewMemory(), nil
+	other.heard, other.rows, other.wrap = heard{}, newDisk(w.t), nil
 	other.open()
 	return &other
 }
@@ -315,6 +317,7 @@ func dump(t testing.TB, rows store.Store) string {
 	t.Helper()
 	var out []byte
 	for _, table := range store.Tables() {
+		var lines []string
 		for query := (store.Query{Table: table}); ; {
 			page, err := store.Page(context.Background(), rows, query)
 			if err != nil {
@@ -325,13 +328,15 @@ func dump(t testing.TB, rows store.Store) string {
 				if err != nil {
 					t.Fatal(err)
 				}
-				out = append(append(append(out, table...), text...), '\n')
+				lines = append(lines, string(table)+string(text)+"\n")
 			}
 			if len(page) < store.DefaultLimit {
 				break
 			}
 			query = query.Next(&page[len(page)-1])
 		}
+		slices.Sort(lines)
+		out = append(out, strings.Join(lines, "")...)
 	}
 	counters, err := rows.Counters(context.Background())
 	if err != nil {
@@ -368,6 +373,7 @@ func (w *world) copies() []*sender.Copy {
 			copies = append(copies, c)
 		}
 		if len(page) < store.DefaultLimit {
+			slices.SortFunc(copies, func(a, b *sender.Copy) int { return record.CopyKey(a.CopyKey).Compare(record.CopyKey(b.CopyKey)) })
 			return copies
 		}
 		query = query.Next(&page[len(page)-1])
