@@ -18,14 +18,17 @@ type disk struct {
 
 func newDisk(t testing.TB) disk {
 	t.Helper()
-	d := disk{under: store.NewMemory()}
 	if os.Getenv("STORE") == "sealed" {
-		var err error
-		if d.key, err = sealed.HostKey(make([]byte, 32)); err != nil {
-			t.Fatal(err)
-		}
+		return sealedDisk(sealed.HostKey(make([]byte, 32)))
 	}
-	return d.Reopen()
+	return disk{under: store.NewMemory()}.Reopen()
+}
+
+func sealedDisk(key sealed.Secret, err error) disk {
+	if err != nil {
+		panic(err)
+	}
+	return disk{under: store.NewMemory(), key: key}.Reopen()
 }
 
 // Reopen returns another handle on the same rows.

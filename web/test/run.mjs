@@ -35,6 +35,7 @@ check("staticcheck (build)", "go", ["install", "honnef.co/go/tools/cmd/staticche
 check("staticcheck", join(build, "bin/staticcheck"), ["./..."]);
 check("staticcheck for js", join(build, "bin/staticcheck"), ["-tags", "doorkit", "./..."], { env: js });
 check("staticcheck for js, with Olm", join(build, "bin/staticcheck"), ["-tags", "olm", "./wasm"], { env: js });
+check("core over an encrypted store", "go", ["test", "./core"], { env: { STORE: "sealed" } });
 check("types", join(top, "node_modules/.bin/tsc"), ["-p", "web", "--noEmit"]);
 
 /** Native Go tests, told one by one; parents of subtests are not counted beside them. */
