@@ -377,7 +377,7 @@ func (m *Machine) due(ctx context.Context, now int64) (due []*shelved, more bool
 				if beyond {
 					return due, more, nil
 				}
-				query.AfterIndex, query.After = far, nil
+				query.AfterIndex, query.After = far, store.LastKey
 				beyond, jumped = true, true
 				break
 			}

@@ -531,6 +531,21 @@ func TestF28ClockGoesBack(t *testing.T) {
 	}
 }
 
+// F28: nor does it where others wait for a time that is near.
+func TestF28ClockGoesBackAmongOthers(t *testing.T) {
+	w, server := connected(t)
+	alice, bob := w.kit.User("@alice:example.org"), w.kit.User("@bob:example.org")
+	session := w.kit.Outbound()
+	w.settle(w.event(alice.Device("PHONE").CrossSigned(), room, session, testkit.WithoutDeviceKeys))
+	*w.clock -= 10 * 365 * 24 * 3600 * 1000
+	w.settle(w.event(bob.Device("PHONE"), room, w.kit.Outbound(), testkit.WithoutDeviceKeys))
+	server.knows(alice)
+	w.retry()
+	if got := w.stored(session).Current.Kind; got != sender.SenderUnverified {
+		t.Fatalf("%v", got)
+	}
+}
+
 // F06: the store has no room for the new schedule. The old record is intact, and the pass that fails is no busy loop.
 func TestF06NoRoomForTheSchedule(t *testing.T) {
 	w, _ := connected(t)
