@@ -83,7 +83,6 @@ func (m *Machine) ShareRoomKey(ctx context.Context, room ids.RoomID, users []ids
 	}
 	if s.nothingToDo() {
 		a.done[room] = &sharingDone{users: users, settings: s.settings, known: known, session: s.session}
-		return nil, nil
 	}
 	s.post()
 	a.withdrawShares(room, s.session)
