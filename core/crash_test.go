@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"knownsender/core/policy"
 	"knownsender/core/sender"
@@ -235,6 +236,54 @@ func TestEveryFaultSurvived(t *testing.T) {
 	}
 }
 
+// F32: for every operation k of a life there is a bug of ours that panics where k is done, whatever handler it is in the middle of. The panic comes out of
+// that call, where the door makes an error of it; the call that is made again is answered by the same machine, and the end is the same.
+func TestPanicAtEveryOperation(t *testing.T) {
+	want, operations := uninterrupted(t)
+	for k := 1; k <= operations; k += 1 + sparsely/4 {
+		w := closedWorld(t)
+		w.kit = testkit.New("crash")
+		w.me = w.kit.User("@me:example.org")
+		w.mine = w.me.Device("MYDEVICE")
+		hiccup := &hiccup{panics: true}
+		w.wrap = func(under store.Store) store.Store {
+			hiccup.Store = under
+			return hiccup
+		}
+		w.open()
+		hiccup.at = hiccup.n + k
+		s := lifeOf(w)
+		panics := 0
+		for i := 0; i < len(s.steps); {
+			done := make(chan bool, 1)
+			go func() {
+				defer func() { done <- recover() == nil }()
+				if err := s.steps[i](); err != nil {
+					panic(err)
+				}
+			}()
+			select {
+			case well := <-done:
+				if well {
+					i++
+				} else {
+					panics++
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatalf("operation %d: step %d is not answered", k, i)
+			}
+		}
+		if panics > 2 {
+			t.Fatalf("operation %d: %d calls failed", k, panics)
+		}
+		w.wrap = nil
+		w.open()
+		if got := withoutTimes(w); got != want {
+			t.Fatalf("operation %d: the end is another:\n%s", k, difference(want, got))
+		}
+	}
+}
+
 // withoutNotes leaves out notes of judging.
 func withoutNotes(text string) string {
 	var out []string
@@ -246,15 +295,18 @@ func withoutNotes(text string) string {
 	return strings.Join(out, "\n")
 }
 
-// hiccup is a store of which one operation fails, before or after it was done.
+// hiccup is a store of which one operation fails, before or after it was done, or panics.
 type hiccup struct {
 	store.Store
-	at, n int
-	after bool
+	at, n         int
+	after, panics bool
 }
 
 func (h *hiccup) fails() (before, after bool) {
 	h.n++
+	if h.n == h.at && h.panics {
+		panic("a bug")
+	}
 	return h.n == h.at && !h.after, h.n == h.at && h.after
 }
 

@@ -57,13 +57,12 @@ func (m *Machine) commit(ctx context.Context, beside []store.Op, marks *store.Op
 		if m.closed {
 			return errClosed()
 		}
-		err := m.store.Commit(ctx, w.batch)
+		err := m.storeBatch(ctx, w)
 		if err == nil {
 			w.committed()
 			m.announce(w)
 			return nil
 		}
-		w.putBack(m)
 		conflict, ok := clash(err)
 		if !ok || clashes == maxClashes || conflict.Names(beside) || marks != nil && conflict.Names([]store.Op{*marks}) {
 			return err
@@ -72,6 +71,19 @@ func (m *Machine) commit(ctx context.Context, beside []store.Op, marks *store.Op
 			return err
 		}
 	}
+}
+
+// storeBatch commits the batch. If that ends in any other way, by a panic too, everything is on the shelf for the next time.
+func (m *Machine) storeBatch(ctx context.Context, w *writing) error {
+	stored := false
+	defer func() {
+		if !stored {
+			w.putBack(m)
+		}
+	}()
+	err := m.store.Commit(ctx, w.batch)
+	stored = err == nil
+	return err
 }
 
 // writing is one batch under way, and what to note down when it has been committed. It holds the values as they were when it was made: the
