@@ -129,7 +129,7 @@ const name4 = (n: number): string => String(n).padStart(4, "0");
 const put = (key: string[], expect = 0n, value = "v", index: FrameItem[] = []): Op => ["copies", key, expect, value, index];
 
 /** A database as version 100 made it, by other code than ours. */
-async function makeVersion100(name: string, rows: readonly unknown[]): Promise<void> {
+export async function makeVersion100(name: string, rows: readonly unknown[], options: IDBTransactionOptions = {}): Promise<void> {
   const request = indexedDB.open(name, 100);
   request.onupgradeneeded = () => {
     const database = request.result;
@@ -142,10 +142,14 @@ async function makeVersion100(name: string, rows: readonly unknown[]): Promise<v
   await write(name, "system", { k: "generation", v: "0123456789abcdef0123456789abcdef" });
   await write(name, "counters", { k: "copies", n: 1000n });
   await write(name, "users", { k: ["@u"], r: 3, v: new Uint8Array([117]) });
-  await write(name, "copies", ...rows);
+  await raw(name, async (database) => {
+    const transaction = database.transaction("copies", "readwrite", options);
+    for (const row of rows) transaction.objectStore("copies").put(row);
+    await new Promise((resolve) => (transaction.oncomplete = resolve));
+  });
 }
 
-function rowsOf100(count: number): { k: string[]; r: number; v: Uint8Array; waiting?: string[]; owner?: string[]; due?: string[] }[] {
+export function rowsOf100(count: number): { k: string[]; r: number; v: Uint8Array; waiting?: string[]; owner?: string[]; due?: string[] }[] {
   return Array.from({ length: count }, (_, i) => ({
     k: [`!room${i % 7}`, `session${name4(i)}`, "curve", "direct"], r: 1 + (i % 5), v: new TextEncoder().encode(`value ${i}`),
     ...(i % 3 === 0 ? { waiting: [`@user${i % 4}`, "curve"], due: [name4(i % 100), `@user${i % 4}`] } : i % 3 === 1 ? { owner: [`@user${i % 4}`, "master"] } : {}),
