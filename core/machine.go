@@ -44,6 +44,8 @@ type Options struct {
 	Agreement keyfile.Agreement
 	// SenderDataKey authenticates what our own devices say of senders in exports and backups. nil: nothing is said there, and nothing believed.
 	SenderDataKey *keyfile.SenderDataKey
+	// Rest lets the host have its turn in the middle of long work. nil: where work is not done on the host's thread.
+	Rest func()
 	// Turns is counted up before anything in the Machine may change: as long as it stands, RoomEventEncryptionInfo says what it said. nil: nobody looks.
 	Turns *uint32
 	// Jitter gives random numbers from 0 up to but not 1; nil: the library's.
@@ -56,6 +58,7 @@ type Machine struct {
 	verifier  keys.Verifier
 	verifyNow func([]keys.Check) []bool
 	now       func() int64
+	rest      func()
 	listener  Listener
 
 	account OlmAccount // nil: the host has its own Olm
@@ -111,6 +114,7 @@ func Open(ctx context.Context, options Options) (*Machine, error) {
 	m := &Machine{
 		account:       account,
 		now:           options.Now,
+		rest:          options.Rest,
 		listener:      options.Listener,
 		trust:         trust.NewIndex(options.Own),
 		finder:        sender.NewFinder(),

@@ -274,6 +274,9 @@ func (a *ownAccount) receive(ctx context.Context, sealed []sealedEvent, in *Sync
 	return &next, ops, nil
 }
 
+// maxEffort is for how many Olm messages the host waits for its turn: some fifteen milliseconds, in a page.
+const maxEffort = 64
+
 // openSealed is step 2. It returns the account and the rows of the channels as they come after it, and those of the events that nobody has opened before;
 // nothing is changed but what result says of the events.
 func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) (account *olm.Account, ops []store.Op, fresh []*ToDeviceEvent, err error) {
@@ -286,8 +289,16 @@ func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, resul
 		return nil, nil, nil, err
 	}
 	account = a.Account.Account
+	effort := 0
 	for i := range sealed {
 		s, into := &sealed[i], &result.Events[sealed[i].at]
+		if effort >= maxEffort && a.machine.rest != nil {
+			a.machine.turn.give(a.machine.rest)
+			effort = 0
+		}
+		if effort++; s.message.Kind() == olm.PreKey {
+			effort += 7 // the keys that begin a session are agreed here
+		}
 		channels := set.with[s.key]
 		decrypted, err := channels.Decrypt(account, s.message)
 		if err != nil {

@@ -51,7 +51,7 @@ func (d *device) tryReopen() error {
 	}
 	machine, err := core.Open(context.Background(), core.Options{
 		Own: trust.Own{UserID: ids.UserID(d.me.ID), DeviceID: "MYDEVICE"}, OpenAccount: core.OpenAccount,
-		Store: rows, Now: func() int64 { return atomic.AddInt64(d.clock, 1) }, Listener: &d.heard, Fetcher: d.fetcher, Spawn: d.spawn, Jitter: func() float64 { return 0 },
+		Store: rows, Now: func() int64 { return atomic.AddInt64(d.clock, 1) }, Listener: &d.heard, Fetcher: d.fetcher, Spawn: d.spawn, Rest: d.rest, Jitter: func() float64 { return 0 },
 	})
 	if err != nil {
 		return err
@@ -230,6 +230,41 @@ func TestRawRoomKeys(t *testing.T) {
 		t.Errorf("after a restart: %v", after.Events[0].Err)
 	}
 	d.wantCodes(phone.Message(string(room), third, "again"), shownUnsure)
+}
+
+// Given the first messages of 20 channels in one sync, then in between the host has its turn, and uses the machine; and what comes of it is the same. When
+// it closes the machine there, nothing of the sync is kept.
+func TestLongSyncsRest(t *testing.T) {
+	for _, closes := range []bool{false, true} {
+		d := withAccount(t)
+		rests := 0
+		d.rest = func() {
+			rests++
+			if _, err := d.machine.RoomKeyCounts(context.Background()); err != nil && !closes {
+				t.Error(err)
+			}
+			if closes {
+				_ = d.machine.Close(context.Background())
+			}
+		}
+		d.reopen()
+		oneTimeKeys := d.uploaded()
+		var events [][]byte
+		for i := range 20 {
+			phone := d.peer(d.kit.User(fmt.Sprintf("@user%d:example.org", i)), "PHONE", oneTimeKeys[i])
+			events = append(events, phone.roomKey(d.kit.Outbound()))
+		}
+		result, err := d.machine.ReceiveSyncChanges(context.Background(), core.SyncChanges{ToDevice: events, OneTimeKeyCount: -1})
+		if closes {
+			if err == nil || codeOf(t, err) != store.CodeClosed || len(d.copies()) != 0 {
+				t.Errorf("closed: %v, %d copies", err, len(d.copies()))
+			}
+			continue
+		}
+		if err != nil || rests != 2 || len(result.Reception.Receipts) != 20 || len(d.copies()) != 20 {
+			t.Errorf("%v, %d rests, %d copies", err, rests, len(d.copies()))
+		}
+	}
 }
 
 // What cannot be read, or is for another device, costs only itself; a replay and a changed message change nothing, and the channel goes on. Of a stranger's

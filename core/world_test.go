@@ -48,6 +48,7 @@ type world struct {
 	listener  core.Listener
 	fetcher   lane.Fetcher
 	spawn     func(func())
+	rest      func()
 	secret    *keyfile.SenderDataKey
 	overruled bool // ClaimsMayOverruleDirect
 }

@@ -180,6 +180,7 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 		Fetcher:                 fetcher,
 		Spawn:                   p.attempt,
 		Turns:                   jsbridge.Turns(),
+		Rest:                    func() { _, _ = p.host.Call(context.Background(), "rest", frame.Append(nil)) },
 	})
 	if err != nil {
 		_ = rows.Close()

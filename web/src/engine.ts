@@ -5,6 +5,7 @@ import type { EngineStoppedError } from "./errors.js";
 import type { HostFetch } from "./fetch.js";
 import { keyFileMethods } from "./keyfile.js";
 import { Program, type HostMethod, type ProgramOptions } from "./program.js";
+import { nextTask } from "./task.js";
 import { verifySignatures } from "./webcrypto.js";
 
 export type { HostMethod } from "./program.js";
@@ -44,7 +45,7 @@ export class Engine {
   static async start(module: WebAssembly.Module, options: EngineOptions = {}): Promise<Engine> {
     const listeners = new Map<string, Set<EventListener>>();
     const settings: ProgramOptions = {
-      methods: { verify: verifySignatures, ...keyFileMethods, ...options.methods },
+      methods: { verify: verifySignatures, rest, ...keyFileMethods, ...options.methods },
       onEvent: (name, json) => {
         for (const listener of [...(listeners.get(name) ?? [])]) {
           try {
@@ -102,6 +103,12 @@ export class Engine {
   stop(): void {
     this.#program.quit();
   }
+}
+
+/** The page's turn, which the program gives it in the middle of long work. */
+async function rest(): Promise<Uint8Array<ArrayBuffer>> {
+  await nextTask();
+  return new Uint8Array(0);
 }
 
 const decoder = /* @__PURE__ */ new TextDecoder();
