@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make test-homeserver, make demo, make arch, make size, make fuzz, make model, make bench, make bench-go, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make test-homeserver, make demo, make attack, make arch, make size, make fuzz, make model, make bench, make bench-go, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,7 +17,7 @@ COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/pol
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test test-homeserver demo arch size fuzz model bench bench-go clean wasm typescript test-build debian
+.PHONY: build test test-homeserver demo arch size fuzz model bench bench-go clean wasm typescript test-build debian attack
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -70,6 +70,11 @@ web/build/homeserver/dendrite: web/test/homeserver/go.mod web/test/homeserver/go
 	@mkdir -p web/build/homeserver
 	cd web/test/homeserver && CGO_ENABLED=1 go build -trimpath -buildvcs=false -o ../../build/homeserver/ $(DENDRITE)/dendrite $(DENDRITE)/generate-keys
 	@touch $@
+
+# Every threat and every fault in web/test/attack/rows.json, met by the tests named there, natively and in headless Chrome: prints two tables, row, attack,
+# outcome. Some minutes; make test runs the same tests, with samples of long lists.
+attack: debian build test-build
+	node web/test/attack/run.mjs
 
 # Chromium for the tests, a C compiler for the race detector; only what is absent is installed.
 debian:
