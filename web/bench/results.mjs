@@ -1,4 +1,4 @@
-// Writes results.md, and growth.svg beside it: the tables of a run of everything, and where it was.
+// Writes results.md, and growth.svg beside it: the tables of a run of everything, and where it was; and what README.md has of them.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, release, totalmem, type } from "node:os";
@@ -35,4 +35,20 @@ ${markdown(tables.growth)}
 ${markdown(tables.limits)}
 `);
   await writeFile(new URL("growth.svg", import.meta.url), plotted(tables.curves));
+  const readme = new URL("../../README.md", import.meta.url);
+  const [before, rest] = halves(await readFile(readme, "utf8"), "<!-- make bench writes from here -->\n");
+  const [, after] = halves(rest, "<!-- to here -->\n");
+  const brief = markdown({ head: ["", "knownsender", "matrix-sdk-crypto", "ratio"], rows: tables.scenarios.rows.map(([title, ours, theirs, , ratio]) => [title, ours, theirs, ratio]) });
+  await writeFile(readme, `${before}<!-- make bench writes from here -->
+Chrome ${chrome}, headless, with IndexedDB; ${machine}; ${peer.name} ${peer.version}.
+
+${brief}
+<!-- to here -->
+${after}`);
+}
+
+function halves(text, at) {
+  const parts = text.split(at);
+  if (parts.length !== 2) throw new Error(`README.md has not one line ${at}`);
+  return parts;
 }
