@@ -8,6 +8,7 @@ import (
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
 	"knownsender/core/policy"
+	"knownsender/core/redact"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
 	"knownsender/core/trust"
@@ -23,6 +24,7 @@ type EncryptionInfo struct {
 
 // DecryptedEvent is a room event that was decrypted and may be shown.
 type DecryptedEvent struct {
+	redact.Secret
 	ClearEvent   []byte // JSON: type and content from inside, the rest from outside
 	MessageIndex uint32
 	Info         EncryptionInfo
@@ -38,6 +40,7 @@ type NestedEvent struct {
 
 // opened is an event that a session opened: which copies can, and what was inside.
 type opened struct {
+	redact.Secret
 	index     uint32
 	plaintext []byte
 	copies    []*sender.Copy

@@ -4,6 +4,7 @@ import (
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
+	"knownsender/core/redact"
 )
 
 // Decrypting from memory alone. Where everything that bears on an event is at hand, as in a room that is shown, nothing has to be waited for but the
@@ -11,6 +12,7 @@ import (
 
 // Decryption is an event that was decrypted from memory and is not judged yet. Its plaintext goes no further before FinishDecryption.
 type Decryption struct {
+	redact.Secret
 	// Check is the signature to be checked. Strict holds for it.
 	Check keys.Check
 

@@ -7,6 +7,7 @@ import (
 	"knownsender/core/ids"
 	"knownsender/core/megolm"
 	"knownsender/core/record"
+	"knownsender/core/redact"
 	"knownsender/core/sender"
 )
 
@@ -61,6 +62,7 @@ const (
 
 // shelved is one copy: as it should be, and as it lies in the store. A sender.Copy never changes, so two pointers tell whether they differ.
 type shelved struct {
+	redact.Secret
 	copy    *sender.Copy
 	stored  *sender.Copy // nil: not there yet
 	rev     uint64       // of the stored row

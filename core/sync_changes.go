@@ -10,6 +10,7 @@ import (
 	"knownsender/core/olm"
 	"knownsender/core/policy"
 	"knownsender/core/record"
+	"knownsender/core/redact"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
 	"knownsender/core/store"
@@ -425,6 +426,7 @@ func (m *Machine) withheldToDevice(kind string, found *sender.Finding) string {
 
 // checkList are the signatures of many payloads, each once: a device that sends fifty keys embeds the same object in all of them.
 type checkList struct {
+	redact.Secret
 	all  []keys.Check
 	seen map[keys.Signature][]int
 }

@@ -414,7 +414,7 @@ func TestSyncIsPrintedWithoutItsKeys(t *testing.T) {
 	session := d.kit.Outbound()
 	r := d.syncs(d.peer(d.kit.User("@alice:example.org"), "PHONE", d.uploaded()[0]).roomKey(session))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
-		if printed := fmt.Sprintf(verb, r.Events[0].Event); printed != "sender.DecryptedOlmEvent" {
+		if printed := fmt.Sprintf(verb, r.Events[0].Event); printed != "[secret]" {
 			t.Errorf("%s: %d characters", verb, len(printed))
 		}
 	}

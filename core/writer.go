@@ -6,6 +6,7 @@ import (
 
 	"knownsender/core/megolm"
 	"knownsender/core/record"
+	"knownsender/core/redact"
 	"knownsender/core/sender"
 	"knownsender/core/store"
 )
@@ -89,6 +90,7 @@ func (m *Machine) storeBatch(ctx context.Context, w *writing) error {
 // writing is one batch under way, and what to note down when it has been committed. It holds the values as they were when it was made: the
 // shelf may move on while the commit waits.
 type writing struct {
+	redact.Secret
 	batch     store.Batch
 	aside     []store.Op
 	sessions  []*session

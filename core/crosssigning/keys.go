@@ -8,6 +8,7 @@ import (
 	"crypto/ed25519"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 	"knownsender/core/trust"
 )
 
@@ -16,6 +17,7 @@ var roles = [...]trust.Role{trust.RoleMaster, trust.RoleSelfSigning, trust.RoleU
 
 // Keys is a set of private cross-signing keys, of each role one or none. The zero value is the empty set. It is secret.
 type Keys struct {
+	redact.Secret
 	_       [0]func() // not comparable with ==, which is not constant-time
 	private [len(roles)]ed25519.PrivateKey
 }
@@ -87,6 +89,7 @@ func (k *Keys) Count() (count int) {
 // Export is a set of keys as secret storage and matrix-sdk-crypto's CrossSigningKeyExport have it: for each role the seed of RFC 8032 in unpadded
 // base64, empty when the key is not there. It is secret.
 type Export struct {
+	redact.Secret
 	Master, SelfSigning, UserSigning string
 }
 
@@ -98,7 +101,7 @@ func (k *Keys) Export() Export {
 			seeds[i] = string(keys.EncodeBase64(nil, private.Seed()))
 		}
 	}
-	return Export{seeds[0], seeds[1], seeds[2]}
+	return Export{Master: seeds[0], SelfSigning: seeds[1], UserSigning: seeds[2]}
 }
 
 // Parse takes seeds, of which some may be missing but not all. Padding is accepted, for older clients have stored it. The error is an *Error:

@@ -1,11 +1,14 @@
 package keyfile
 
+import "knownsender/core/redact"
+
 // The content of a key-export file is one array of tens of thousands of entries. The rule: it is never parsed as a whole. A Splitter follows
 // strings, escapes and nesting, nothing else, and gives out each element as it was written, to be judged alone; so a bad one costs itself only
 // (T40), memory does not grow with the file, and where the text was cut into pieces makes no difference.
 
 // Splitter takes a JSON array in pieces of any size and gives out its elements. The zero value is ready. It holds secrets.
 type Splitter struct {
+	redact.Secret
 	state    splitterState
 	depth    int  // open brackets inside of the element
 	inString bool // inside of a string in the element

@@ -10,15 +10,17 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"fmt"
 	"math"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
+	"knownsender/core/redact"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Room keys of a server-side backup, m.megolm_backup.v1.curve25519-aes-sha2 (specification, "Backup algorithm"). Each is sealed for the backup's
@@ -100,6 +102,7 @@ type Agreement interface {
 
 // Ephemeral is one side of a key agreement of which the private key is gone already: what it takes to seal one session. It is secret.
 type Ephemeral struct {
+	redact.Secret
 	_      [0]func() // not comparable with ==, which is not constant-time
 	Public keys.Curve25519
 	Shared []byte
@@ -303,3 +306,6 @@ func eachInRoom(quoted []byte, room jsontext.Value, visit func(BackupRow) bool) 
 	}
 	return more
 }
+
+// Format keeps them out of texts.
+func (backupKeys) Format(f fmt.State, verb rune) { redact.Secret{}.Format(f, verb) }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 )
 
 // The private key of a server-side backup, and its recovery key (specification, "Recovery key" and "Cryptographic key representation"): base58 of
@@ -23,6 +24,7 @@ const (
 
 // BackupKey is the private key of a backup: an X25519 key. It is secret.
 type BackupKey struct {
+	redact.Secret
 	_       [0]func() // not comparable with ==, which is not constant-time
 	private [32]byte
 }

@@ -8,12 +8,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
+	"knownsender/core/redact"
 	"knownsender/core/signedjson"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // History bundles (MSC4268; specification 1.19, "Sharing keys between users"): the room keys of one room that somebody hands to a person he
@@ -29,6 +30,7 @@ const MaxBundleEntries = 100_000
 
 // BundleDescriptor is the content of an m.room_key_bundle event. It is secret: the key of the file is in it.
 type BundleDescriptor struct {
+	redact.Secret
 	_      [0]func() // not comparable with ==, which is not constant-time
 	RoomID ids.RoomID
 	URL    string // mxc://server/media

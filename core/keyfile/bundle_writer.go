@@ -1,6 +1,7 @@
 package keyfile
 
 import (
+	"knownsender/core/redact"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
 )
@@ -8,6 +9,7 @@ import (
 // BundleWriter writes the content of a history bundle, to be encrypted as an attachment. Which sessions may be shared is the caller's to say. What
 // it holds is secret. It refuses, with a *BundleError bundle_too_large, what EachBundleItem would not take.
 type BundleWriter struct {
+	redact.Secret
 	keys, notices []byte // elements, each with a comma behind it
 	count         int
 }

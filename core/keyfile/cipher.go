@@ -8,7 +8,10 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"crypto/sha512"
+	"fmt"
 	"io"
+
+	"knownsender/core/redact"
 )
 
 // Opening and sealing key-export files: PBKDF2-HMAC-SHA-512 makes 64 bytes of the passphrase and the salt, the first half an AES-256 key for
@@ -133,3 +136,6 @@ func EncryptFile(ctx context.Context, plaintext []byte, passphrase string, round
 	}
 	return f.Text(), nil
 }
+
+// Format keeps them out of texts.
+func (fileKeys) Format(f fmt.State, verb rune) { redact.Secret{}.Format(f, verb) }

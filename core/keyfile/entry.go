@@ -4,6 +4,7 @@ import (
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
+	"knownsender/core/redact"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
 )
@@ -22,6 +23,7 @@ var entryNames = []string{
 
 // Entry is one room key as a file, a backup or a bundle has it. It is secret.
 type Entry struct {
+	redact.Secret
 	RoomID    ids.RoomID
 	SessionID megolm.SessionID // derived from the session key
 	SenderKey keys.Curve25519  // as somebody wrote it down

@@ -5,12 +5,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Sender data that travel with a room key, from one of the user's own devices to another:
@@ -31,6 +32,7 @@ const (
 
 // SenderDataKey makes and checks the MAC of sender data. It is secret.
 type SenderDataKey struct {
+	redact.Secret
 	_   [0]func() // not comparable with ==, which is not constant-time
 	key [32]byte
 }
@@ -57,6 +59,7 @@ func (k *SenderDataKey) mac(signed []byte) []byte {
 
 // evidence is sender data as they came, before anybody has checked their MAC.
 type evidence struct {
+	redact.Secret
 	data       sender.Data
 	receivedAt int64
 	mac        []byte

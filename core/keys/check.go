@@ -3,12 +3,15 @@ package keys
 import (
 	"context"
 	"crypto/ed25519"
+
+	"knownsender/core/redact"
 )
 
 // Check is one question: did Key make Signature over Message?
 //
 // Questions are collected while a decision is prepared and answered together, by whichever Verifier is at hand, before it is finished.
 type Check struct {
+	redact.Secret
 	Key       Ed25519
 	Signature Signature
 	Message   []byte

@@ -6,12 +6,15 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"fmt"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 )
 
 // InboundSession is a session we can open messages of, from its first known index on. It is secret.
 type InboundSession struct {
+	redact.Secret
 	id     SessionID
 	signed bool
 	first  ratchet
@@ -54,6 +57,7 @@ func (s *InboundSession) at(index uint32) (r ratchet, known bool) {
 // Opening is a message opened: its MAC was right. Whether the session's key signed it is still open, and until Check has been
 // answered with yes nobody may see Plaintext: everyone in the room can make a MAC.
 type Opening struct {
+	redact.Secret
 	Index     uint32
 	Plaintext []byte
 	check     keys.Check
@@ -166,3 +170,6 @@ func (k messageKeys) decrypt(ciphertext []byte) (plaintext []byte, ok bool) {
 }
 
 func (k messageKeys) wipe() { clear(k) }
+
+// Format keeps them out of texts.
+func (messageKeys) Format(f fmt.State, verb rune) { redact.Secret{}.Format(f, verb) }

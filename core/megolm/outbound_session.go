@@ -10,6 +10,7 @@ import (
 	"math"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 )
 
 // MaxPlaintext is how many bytes a room message can carry, so that the event around it stays within the size limit of events.
@@ -18,6 +19,7 @@ const MaxPlaintext = 48_000
 // OutboundSession is a session we send messages with. It never changes: Encrypt returns the session that comes after. Only one of two sessions
 // that came after the same one may be used again, for two plaintexts under one index have the same keys. It is secret.
 type OutboundSession struct {
+	redact.Secret
 	private ed25519.PrivateKey
 	ratchet ratchet // at the index of the next message
 }

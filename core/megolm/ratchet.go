@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+
+	"knownsender/core/redact"
 )
 
 const (
@@ -17,6 +19,7 @@ const (
 // every message, part 2 with every 256th and so on, and a part that moves replaces all those after it. So a ratchet reaches any
 // later index in at most 1,023 steps, and none leads back.
 type ratchet struct {
+	redact.Secret
 	_     [0]func() // not comparable with ==, which is not constant-time: use equal
 	index uint32
 	parts [ratchetLength]byte

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 )
 
 // A session key, as a sender shares it (version 2) and as a client exports it (version 1, without the signature):
@@ -22,6 +23,7 @@ const (
 
 // SessionKey is a session key as it stands in m.room_key: a ratchet signed by the session's own key. It is secret.
 type SessionKey struct {
+	redact.Secret
 	_   [0]func() // not comparable with ==, which is not constant-time
 	id  SessionID
 	raw [shareLength]byte

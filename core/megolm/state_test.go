@@ -82,11 +82,8 @@ func TestI21SecretsAreNotPrinted(t *testing.T) {
 			t.Errorf("%s is printed", name)
 		}
 	}
-	if got := fmt.Sprint(key, session, opening, sending); got != "megolm.SessionKey[secret] megolm.InboundSession[secret] megolm.Opening[secret] megolm.OutboundSession[secret]" {
+	if got := fmt.Sprint(key, session, opening, sending); got != "[secret] [secret] [secret] [secret]" {
 		t.Errorf("printed as %s", got)
-	}
-	if key.GoString() != key.String() || session.GoString() != session.String() || sending.GoString() != sending.String() || opening.GoString() != opening.String() {
-		t.Error("GoString is not String")
 	}
 }
 

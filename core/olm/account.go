@@ -8,11 +8,15 @@ import (
 	"maunium.net/go/mautrix/crypto/goolm/session"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 )
 
 // Account is this device's identity: an Ed25519 key pair to sign with, a Curve25519 key pair to agree with, and the one-time keys that others
 // begin sessions with. It never changes: methods that would change it return another account.
-type Account struct{ inner account.Account }
+type Account struct {
+	redact.Secret
+	inner account.Account
+}
 
 // NewAccount draws the keys of a new device. It has no one-time keys yet.
 func NewAccount() *Account {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 )
 
 // MaxChannels is how many sessions with one device are kept. The specification ("m.olm.v1.curve25519-aes-sha2") asks for at least four.
@@ -15,6 +16,7 @@ const MaxChannels = 5
 // When a session is added to MaxChannels, the last goes, and what began it is remembered: made with a fallback key, its first message would begin it
 // anew.
 type Channels struct {
+	redact.Secret
 	senderKey keys.Curve25519
 	sessions  []*Session
 	gone      [][sha256.Size]byte // the latest last
@@ -48,6 +50,7 @@ func (c Channels) Add(s *Session) Channels {
 
 // Decrypted is an opened message and what comes after it: both values must be stored together, and before the message counts as received.
 type Decrypted struct {
+	redact.Secret
 	Plaintext []byte
 	SessionID SessionID
 	Channels  Channels

@@ -9,6 +9,7 @@ import (
 	goolm "maunium.net/go/mautrix/crypto/olm"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 )
 
 const (
@@ -27,7 +28,10 @@ type SessionID string
 
 // Session is one Olm session: a double ratchet between two devices. It never changes: Decrypt and Encrypt return the session that comes after.
 // Only one of two sessions that came after the same one may be used again.
-type Session struct{ inner session.OlmSession }
+type Session struct {
+	redact.Secret
+	inner session.OlmSession
+}
 
 // ID names the session.
 func (s *Session) ID() SessionID {

@@ -2,12 +2,11 @@ package sender
 
 import (
 	"bytes"
-	"fmt"
-	"io"
 	"slices"
 
 	"knownsender/core/ids"
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 	"knownsender/core/signedjson"
 	"knownsender/core/trust"
 )
@@ -16,14 +15,10 @@ import (
 // is no other way in, and no flag to set. Whoever fills it answers for it that the payload came out of an Olm session with SenderKey, not
 // out of a Megolm message and not in the clear (T17, T18).
 type DecryptedOlmEvent struct {
+	redact.Secret
 	Sender    string // `sender` of the to-device event
 	SenderKey string // Curve25519 key of the other end of the Olm session
 	Payload   []byte // the decrypted payload, as JSON; not changed, and not referred to once Finish has returned
-}
-
-// Format prints the same for every event, whatever the verb: the payload may hold a room key.
-func (e DecryptedOlmEvent) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, "sender.DecryptedOlmEvent")
 }
 
 // Envelope is what an Olm payload says of who sent it, whatever it brings.

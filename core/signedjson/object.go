@@ -9,13 +9,14 @@ package signedjson
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"knownsender/core/redact"
 )
 
 const (
@@ -28,6 +29,7 @@ const (
 // Object is one JSON object as received. It refers to the bytes it was parsed from, which must not change while it is in use. It may hold
 // secrets: fmt prints none of it. Not safe for concurrent use.
 type Object struct {
+	redact.Secret
 	raw     []byte
 	members []member
 	signed  []byte // what SignedBytes found, so that it is made once for all signatures on it
@@ -238,11 +240,6 @@ func foldsTo(name []byte, known string) bool {
 		return false // nearly all pairs
 	}
 	return strings.EqualFold(string(name), known)
-}
-
-// Format prints that there is an object, for every verb, and nothing that is in it.
-func (o *Object) Format(state fmt.State, _ rune) {
-	io.WriteString(state, "signedjson.Object("+strconv.Itoa(len(o.raw))+" bytes)")
 }
 
 func (o *Object) require(name string, kind jsontext.Kind) (jsontext.Value, error) {

@@ -7,9 +7,14 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"knownsender/core/redact"
 )
 
-type memoryRow struct{ row Row }
+type memoryRow struct {
+	redact.Secret
+	row Row
+}
 
 // memoryList is a slice of rows in some order.
 type memoryList struct {

@@ -9,6 +9,8 @@ package store
 import (
 	"context"
 	"math"
+
+	"knownsender/core/redact"
 )
 
 // Table names one table of rows.
@@ -91,6 +93,7 @@ type IndexEntry struct {
 // Row is one row. Rev counts the writes of the row, from 1; 0 says that there is no such row. What comes out of a store has its
 // Table set.
 type Row struct {
+	redact.Secret
 	Table Table
 	Key   Key
 	Rev   uint64
@@ -147,6 +150,7 @@ func (q Query) Next(last *Row) Query {
 // row's Rev one greater than it was (1 for a new row) and replaces all its index entries. A delete forgets the Rev: a row made
 // anew begins at 1 again.
 type Op struct {
+	redact.Secret
 	Table  Table
 	Key    Key
 	Expect uint64
