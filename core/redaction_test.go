@@ -26,6 +26,7 @@ import (
 	"knownsender/core/sender"
 	"knownsender/core/signedjson"
 	"knownsender/core/store"
+	"knownsender/core/store/sealed"
 )
 
 // I21, T56: whatever holds a secret is printed and marshalled as one word. No type can be forgotten: every field of bytes, every text that is named like
@@ -63,6 +64,8 @@ var public = map[string]string{
 	"sender.Copy.EmbeddedDevice":   "device keys",
 	"sender.Envelope.DeviceKeys":   "device keys",
 	"sender.Serialized.DeviceKeys": "device keys",
+	"sealed.Locked.Header":         "lies on the disk",
+	"sealed.reader":                "of one call, which gives it to nobody",
 	"signedjson.member.name":       "a name",
 	"trust.DeviceRecord.Raw":       "device keys",
 	"trust.KeyRecord.Raw":          "a public key",
@@ -72,7 +75,7 @@ var public = map[string]string{
 }
 
 // foreign are types of others that hold keys.
-var foreign = regexp.MustCompile(`^(ed25519\.PrivateKey|ecdh\.PrivateKey|account\.Account|session\.OlmSession|cipher\.\w+|bytes\.(Buffer|Reader))$`)
+var foreign = regexp.MustCompile(`^(ed25519\.PrivateKey|ecdh\.PrivateKey|account\.Account|session\.OlmSession|cipher\.\w+|hash\.Hash|bytes\.(Buffer|Reader))$`)
 
 // secretName is what a text is called that is a secret.
 var secretName = regexp.MustCompile(`(?i)(secret|passphrase|private|plaintext|seed|session_?key$)`)
@@ -270,7 +273,7 @@ func secretValues() []any {
 		&core.DecryptedEvent{}, &core.Decryption{}, &core.Export{}, &core.Import{}, &core.Machine{}, &crosssigning.Export{}, &crosssigning.Keys{}, &keyfile.BackupKey{}, &keyfile.BundleDescriptor{}, &keyfile.BundleWriter{},
 		&keyfile.Entry{}, &keyfile.Ephemeral{}, &keyfile.SenderDataKey{}, &keyfile.Splitter{}, &keys.Check{}, &megolm.InboundSession{}, &megolm.Opening{}, &megolm.OutboundSession{}, &megolm.SessionKey{},
 		&olm.Account{}, &olm.Channels{}, &olm.Decrypted{}, &olm.Session{}, &record.Account{Account: &olm.Account{}}, &record.Channels{}, &record.CrossSigning{Keys: &crosssigning.Keys{}}, &record.Outbound{}, &sender.DecryptedOlmEvent{},
-		&signedjson.Object{}, &store.Op{}, &store.Row{},
+		&signedjson.Object{}, &sealed.Item{}, &sealed.Secret{}, &store.Op{}, &store.Row{},
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
+
+	"knownsender/core/redact"
 )
 
 // Cipher does what takes a secret. GoCipher is the one of Go's library; in a page it is WebCrypto, which has AES in hardware.
@@ -38,7 +40,10 @@ type Keys interface {
 }
 
 // Item is bytes to be sealed or opened, with their associated data.
-type Item struct{ Identity, Bytes []byte }
+type Item struct {
+	redact.Secret
+	Identity, Bytes []byte
+}
 
 // What HKDF-SHA-256 is told of each key that it makes.
 const (
@@ -128,6 +133,7 @@ func openBytes(key cipher.AEAD, identity, sealed []byte) []byte {
 }
 
 type goKeys struct {
+	redact.Secret
 	rows  cipher.AEAD
 	names []byte
 }

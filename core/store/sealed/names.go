@@ -7,6 +7,7 @@ import (
 	"hash"
 	"strings"
 
+	"knownsender/core/redact"
 	"knownsender/core/store"
 )
 
@@ -16,6 +17,7 @@ import (
 // Where a row does not open its plain key is not known, and it is called by its place: its stored parts behind a token that only the holder of the
 // key can know. A place is stored as it is, so that a cursor goes on behind such a row, and it can be written over. One names serves one call.
 type names struct {
+	redact.Secret
 	mac   hash.Hash
 	token string
 	last  map[string]named // one of each table and index: neighbours have much in common

@@ -102,7 +102,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) error {
 			op.Index[j] = store.IndexEntry{Name: entry.Name, Value: names.entry(entry.Name, entry.Value)}
 		}
 		if op.Value != nil {
-			items = append(items, Item{identity(op.Table, op.Key), pack(&plain[i])})
+			items = append(items, Item{Identity: identity(op.Table, op.Key), Bytes: pack(&plain[i])})
 		}
 	}
 	if len(items) > 0 {
@@ -144,7 +144,7 @@ func (s *Store) open(ctx context.Context, names *names, pages ...[]store.Row) er
 	for _, rows := range pages {
 		for i := range rows {
 			if rows[i].Rev != 0 {
-				items = append(items, Item{identity(rows[i].Table, rows[i].Key), rows[i].Value})
+				items = append(items, Item{Identity: identity(rows[i].Table, rows[i].Key), Bytes: rows[i].Value})
 			}
 		}
 	}
