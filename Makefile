@@ -13,7 +13,7 @@ GOBUILD := go build -trimpath -buildvcs=false -ldflags="-s -w -buildid="
 COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/poll internal/bisect internal/godebug internal/reflectlite \
            net/url net/netip unique github.com/vmihailenco/... github.com/hack-pad/... github.com/syumai/... knownsender/wasm \
            knownsender/idbstore knownsender/jsbridge/... knownsender/core knownsender/core/keyfile knownsender/core/policy knownsender/core/store knownsender/core/trust \
-           maunium.net/... knownsender/core/record knownsender/core/lane knownsender/core/sharing knownsender/core/crosssigning knownsender/core/redact knownsender/core/ids
+           maunium.net/... knownsender/core/record knownsender/core/lane knownsender/core/store/sealed knownsender/core/sharing knownsender/core/crosssigning knownsender/core/redact knownsender/core/ids
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 

@@ -16,6 +16,7 @@ import (
 	"knownsender/core/policy"
 	"knownsender/core/signedjson"
 	"knownsender/core/store"
+	"knownsender/core/store/sealed"
 	"knownsender/core/trust"
 	"knownsender/idbstore"
 	"knownsender/jsbridge"
@@ -31,6 +32,7 @@ type program struct {
 	imports     kept[importing]
 	exports     kept[*core.Export]
 	decryptions kept[*core.Decryption] // waiting for finishDecryption
+	sealed      *sealed.Store          // nil: the store is not encrypted
 	last        int
 	closed      bool
 	unfinished  bool          // there may be something that an earlier run did not get to the end of
@@ -46,6 +48,7 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 
 	door.Async("open", p.open)
 	door.Async("close", p.opened(0, p.close))
+	door.Async("changeStoreKey", p.opened(4, p.changeStoreKey))
 
 	door.Sync("receiveRoomKeys", p.receiveRoomKeys)
 	door.Async("storeRoomKeys", p.opened(0, p.storeRoomKeys))
@@ -121,9 +124,10 @@ func (h idbHost) Call(ctx context.Context, method string, request []byte) ([]byt
 }
 
 // open takes user id, device id, ed25519 and curve25519 (both empty: the account is ours), database name (empty: memory), trust requirement, "true" when claims may overrule
-// direct copies, "true" when the client gave a fetch, the sender data key (32 bytes, or none).
+// direct copies, "true" when the client gave a fetch, the sender data key (32 bytes, or none),
+// and the store's key as parseSecret takes it.
 func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
-	if err := jsbridge.Arguments(args, 9); err != nil {
+	if err := jsbridge.Arguments(args, 11); err != nil {
 		return nil, err
 	}
 	if p.machine != nil {
@@ -153,6 +157,11 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	secret, err := parseSecret(args[9], args[10])
+	if err != nil {
+		return nil, err
+	}
+	defer clear(args[10])
 	var fetcher lane.Fetcher
 	if string(args[7]) == "true" {
 		if fetcher, err = fetch.Connect(); err != nil {
@@ -165,6 +174,13 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 			return nil, err
 		}
 	}
+	opened, err := sealed.Open(ctx, rows, jsbridge.NewStoreKeys(p.host), secret)
+	if err != nil {
+		_ = rows.Close()
+		return nil, err
+	}
+	rows = opened
+	p.sealed, _ = opened.(*sealed.Store)
 	webCrypto := jsbridge.NewWebCrypto(p.host)
 	machine, err := core.Open(ctx, core.Options{
 		Own:                     own,
@@ -192,6 +208,35 @@ func (p *program) open(ctx context.Context, args [][]byte) ([]byte, error) {
 	return object(nil, func(dst []byte) []byte {
 		return text(text(dst, "ed25519", own.Ed25519.String()), "curve25519", own.Curve25519.String())
 	}), nil
+}
+
+// parseSecret takes what kind of key it is, "passphrase", "hostKey" or nothing, and the key.
+func parseSecret(kind, key []byte) (sealed.Secret, error) {
+	switch string(kind) {
+	case "":
+		return sealed.Secret{}, nil
+	case "passphrase":
+		return sealed.Passphrase(key)
+	}
+	return sealed.HostKey(key)
+}
+
+// changeStoreKey takes the old key and the new one.
+func (p *program) changeStoreKey(ctx context.Context, args [][]byte) ([]byte, error) {
+	from, err := parseSecret(args[0], args[1])
+	if err != nil {
+		return nil, err
+	}
+	to, err := parseSecret(args[2], args[3])
+	if err != nil {
+		return nil, err
+	}
+	if p.sealed == nil {
+		return nil, &store.Error{Code: store.CodeStoreNotEncrypted, Message: "the store was opened without a key"}
+	}
+	defer clear(args[1])
+	defer clear(args[3])
+	return nil, p.sealed.ChangeKey(ctx, from, to)
 }
 
 func (p *program) close(ctx context.Context, _ [][]byte) ([]byte, error) {

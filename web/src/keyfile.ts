@@ -5,7 +5,7 @@ import type { HostMethod } from "./program.js";
 import { nextTask } from "./task.js";
 import { subtleCrypto, throwIfUnsupported } from "./webcrypto.js";
 
-type Bytes = Uint8Array<ArrayBuffer>;
+export type Bytes = Uint8Array<ArrayBuffer>;
 
 /** What a key file begins with: version, salt, initialisation vector, rounds (big-endian). */
 const header = { salt: [1, 17], iv: [17, 33], rounds: 33, length: 37 } as const;
@@ -74,7 +74,8 @@ function items(request: Bytes): [Bytes, Bytes, Bytes] {
   return [first ?? none, second ?? none, third ?? none];
 }
 
-function joined(a: Bytes, b: Bytes): Bytes {
+/** Two byte strings as one. */
+export function joined(a: Bytes, b: Bytes): Bytes {
   const whole = new Uint8Array(a.length + b.length);
   whole.set(a);
   whole.set(b, a.length);
@@ -105,7 +106,7 @@ async function deriveFileKeys(passphrase: Bytes, file: Bytes): Promise<FileKeys>
 }
 
 /** Does work that a platform without one of the algorithms cannot do. */
-async function supported<T>(algorithms: string, work: () => Promise<T>): Promise<T> {
+export async function supported<T>(algorithms: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {

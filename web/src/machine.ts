@@ -16,6 +16,7 @@ import { wasmModule } from "./load.js";
 import type { HostMethod } from "./program.js";
 import { bytesOf, crossSigningKeysFrom, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
 import { watchSleep } from "./sleep.js";
+import { storeKeyMethods } from "./storekey.js";
 import { Tabs } from "./tabs.js";
 import { Pace } from "./task.js";
 import { Verdicts, type EventNames } from "./verdicts.js";
@@ -52,6 +53,7 @@ import type {
   RoomSettings,
   SenderDataUpdate,
   SettledRoomKey,
+  StoreKey,
   StoreReport,
   SyncChanges,
   SyncReception,
@@ -77,9 +79,14 @@ export interface OpenOptions {
    * Where everything is kept: an IndexedDB database of that name, or memory that is gone with the machine. There is no default, and no
    * falling back from one to the other: where IndexedDB cannot be had, opening fails.
    *
-   * Nothing in the database is encrypted by this version: ids, room keys, the Olm account, private cross-signing keys.
+   * With `encryption` everything in the database is encrypted at rest by AES-256-GCM, and ids that rows are found by are keyed hashes. What stays in the
+   * clear: names of tables and counters, how many rows there are, how long, how often written and which of them go together, and when senders are to be
+   * asked about again. A row that somebody has edited, cut off or put in another's place does not open, and is reported and set aside
+   * (`record_quarantined`); one that was deleted or put back as it was before, or the whole database, is not noticed. The key is to be given at every
+   * opening, and whoever loses it has lost the database. One that was made without a key stays so, and the other way. Without `encryption` nothing is
+   * encrypted: ids, room keys, the Olm account, private cross-signing keys.
    */
-  store: { name: string } | { memory: true };
+  store: { name: string; encryption?: StoreKey } | { memory: true };
   /**
    * The client's own fetch, so that the machine can ask `/keys/query` for the senders of room keys as soon as they arrive, and again later; and, where
    * its Olm account is here, upload keys and send what its methods begin. Without it the client sends what {@link OlmMachine.outgoingRequests} lists. Of
@@ -174,13 +181,18 @@ export class OlmMachine {
    * `bad_key_length`, `low_order_key`, `non_canonical_key` for the identity keys; `bad_trust_requirement`; `bad_sender_data_key`; without identity
    * keys, `no_account` (the engine has no Olm), `account_damaged` and `account_of_other`; and the store's: `unavailable`,
    * `blocked`, `schema_too_new`, `quota`.
+   *
+   * Of the store's key, and nothing is written then: `bad_store_key` (neither a passphrase nor 32 bytes), `wrong_store_key`, `wrong_store_key_mode` (it
+   * takes the other kind), `store_key_required`, `store_not_encrypted` (it has rows, and no key), `store_key_parameters` (somebody may want the passphrase
+   * guessed: it is stretched less than is accepted), `store_header_damaged`, `webcrypto_unsupported`.
    */
   static async open(options: OpenOptions): Promise<OlmMachine> {
     const requirement = options.trustRequirement ?? "Untrusted";
     const name = databaseName(options.store);
     const reports = new Set<(report: StoreReport) => void>();
     let flush: () => Promise<unknown> = () => Promise.resolve();
-    const methods = name === "" ? {} : idbHost(reports, () => flush());
+    const key = storeKey(member(options.store as JsonObject, "encryption"));
+    const methods = { ...(name === "" ? {} : idbHost(reports, () => flush())), ...(key[0] === "" ? {} : storeKeyMethods()) };
     const fetch = options.http?.fetch;
     const engine = await Engine.start(await wasmModule(), fetch === undefined ? { methods } : { methods, fetch });
     // With no notices to take in, this writes whatever is unwritten and nothing else.
@@ -203,7 +215,7 @@ export class OlmMachine {
     let identityKeys: OlmMachine["identityKeys"];
     try {
       const { ed25519, curve25519 } = options.identityKeys ?? { ed25519: "", curve25519: "" };
-      const opened = await engine.callText("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined), senderDataKey(options.senderDataKey)]);
+      const opened = await engine.callText("open", [options.userId, options.deviceId, ed25519, curve25519, name, requirement, String(options.claimsMayOverruleDirect === true), String(fetch !== undefined), senderDataKey(options.senderDataKey), ...key]);
       identityKeys = parse<OlmMachine["identityKeys"]>(opened);
     } catch (thrown) {
       tabs?.close();
@@ -952,6 +964,18 @@ export class OlmMachine {
     return () => void this.#reports.delete(own);
   }
 
+  // The store.
+
+  /**
+   * Has the database open with another key from now on, of either kind, and with the old one no more. It takes one small transaction; open tabs go on. The
+   * rows are not encrypted anew: whoever has the old key and a copy of the database from before reads on. Errors: `bad_store_key`, `wrong_store_key` and
+   * `wrong_store_key_mode` for the old key, `store_not_encrypted` where the machine was opened without one, `store_header_damaged`.
+   */
+  async changeStoreKey(from: StoreKey, to: StoreKey): Promise<void> {
+    this.#open();
+    await this.#engine.call("changeStoreKey", [...storeKey(from, true), ...storeKey(to, true)]);
+  }
+
   // The end.
 
   /**
@@ -1012,11 +1036,22 @@ async function withEngine<T>(work: (engine: Engine) => Promise<T>): Promise<T> {
 /** The database's name, empty for memory. */
 function databaseName(store: unknown): string {
   if (isObject(store)) {
-    if (member(store, "memory") === true && member(store, "name") === undefined) return "";
+    if (member(store, "memory") === true && member(store, "name") === undefined && member(store, "encryption") === undefined) return "";
     const name = member(store, "name");
     if (typeof name === "string" && name !== "" && member(store, "memory") === undefined) return name;
   }
   throw new KnownSenderError("bad_store", "OlmMachine.open needs to know where to keep things.", { expected: "{ name: a name that is not empty } or { memory: true }" });
+}
+
+/** What kind of key a database has, and the key; nothing when there is none. Which length is right, the program says. */
+function storeKey(given: unknown, required = false): [mode: string, key: string | Uint8Array] {
+  if (given === undefined && !required) return ["", ""];
+  if (isObject(given)) {
+    const [passphrase, hostKey] = [member(given, "passphrase"), member(given, "hostKey")] as unknown[];
+    if (typeof passphrase === "string" && hostKey === undefined) return ["passphrase", passphrase];
+    if (hostKey instanceof Uint8Array && passphrase === undefined) return ["hostKey", hostKey];
+  }
+  throw new KnownSenderError("bad_store_key", "This is no key of a database.", { expected: "{ passphrase: text } or { hostKey: a Uint8Array of 32 bytes }" });
 }
 
 /** The sender data key; nothing when none was given. Which length is right, the program says. */

@@ -460,6 +460,12 @@ export interface RoomKeyCounts {
   readonly backedUp: number;
 }
 
+/**
+ * What a database is encrypted with at rest: a passphrase, taken as it is and stretched by 500,000 rounds of PBKDF2-HMAC-SHA-512, or 32 bytes that nobody
+ * can guess.
+ */
+export type StoreKey = { readonly passphrase: string } | { readonly hostKey: Uint8Array };
+
 /** Something the host should know of the store that is no answer to a call. */
 export interface StoreReport {
   /**
