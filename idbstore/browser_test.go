@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"knownsender/core/store"
+	"knownsender/core/store/sealed"
 	"knownsender/core/store/storetest"
 	"knownsender/idbstore"
 	"knownsender/jsbridge"
@@ -52,6 +53,22 @@ func open(t *testing.T, name string) store.Store {
 }
 
 func TestIndexedDB(t *testing.T) { storetest.Run(t, open) }
+
+// The same encrypted at rest: what it is told of lone rows, leaves and index entries holds for stored names as well.
+func TestSealedIndexedDB(t *testing.T) {
+	key, err := sealed.HostKey(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.RunUnordered(t, func(t *testing.T, name string) store.Store {
+		t.Helper()
+		s, err := sealed.Open(t.Context(), open(t, name), sealed.GoCipher{}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
 
 // F10: a database is known by its generation; one that is gone is not made again in silence.
 func TestGeneration(t *testing.T) {

@@ -37,7 +37,7 @@ await inChrome(async ({ browser, server, inPage }) => {
   const record = (...measured) => measurements.record(...measured);
   for (const [name, scenarios] of chosen) {
     const start = performance.now();
-    const sides = ["ours", "theirs", ...(keyed && name in groups ? ["theirsKeyed"] : [])];
+    const sides = ["ours", "theirs", ...(keyed && name in groups ? ["oursKeyed", "theirsKeyed"] : [])];
     await scenarios({ server, inPage, rounds, sides, record });
     console.error(`${name}: ${((performance.now() - start) / 1000).toFixed(0)} s`);
   }

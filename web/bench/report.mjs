@@ -51,7 +51,7 @@ const times = (ratio) => (ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0));
 export function judged({ rows, growth }) {
   const failures = [];
   const table = [...targets].filter(([row]) => rows.has(row)).map(([row, [title, target, unit]]) => {
-    const { ours, theirs, theirsKeyed } = rows.get(row);
+    const { ours, theirs, oursKeyed, theirsKeyed } = rows.get(row);
     // Each round has a ratio of its own, for its turns were neighbours; their median tells more than the ratio of the medians.
     const ratios = ours.values.map((value, round) => theirs.values[round] / value);
     const ratio = median(ratios);
@@ -64,7 +64,7 @@ export function judged({ rows, growth }) {
     if (failed.length > 0) failures.push(`${title} (${row}): ${failed.join("; ")}`);
     const ms = (value) => (value === null ? "" : `${value.toFixed(0)} ms`);
     return [
-      title, ...[ours, theirs, theirsKeyed].map((side) => (side === undefined ? "" : amount(median(side.values), unit))),
+      title, ...[ours, theirs, oursKeyed, theirsKeyed].map((side) => (side === undefined ? "" : amount(median(side.values), unit))),
       times(ratio), ratios.length < 3 ? "" : `${times(quantile(ratios, 0.25))} to ${times(quantile(ratios, 0.75))}`,
       target === null ? "" : String(target), target === null ? "" : ratio >= target ? "met" : ratio >= target * tolerance ? "near" : "missed",
       ms(block) + (blocked ? " (missed)" : ""), ms(theirBlock),
@@ -87,7 +87,7 @@ export function judged({ rows, growth }) {
     failures,
     curves,
     growth: grown.length === 0 ? null : { head: ["sessions stored", ...["ours", "theirs"].flatMap((who) => [...stored.map((size) => `${who}, ${size}`), "growth"])], rows: grown },
-    scenarios: table.length === 0 ? null : { head: ["", "ours", "theirs", "theirs, with a key", "ratio", "half of the rounds", "target", "", "our longest block", "theirs"], rows: table },
+    scenarios: table.length === 0 ? null : { head: ["", "ours", "theirs", "ours, with a key", "theirs, with a key", "ratio", "half of the rounds", "target", "", "our longest block", "theirs"], rows: table },
     limits: floor.length === 0 ? null : { head: ["the page itself", ""], rows: floor },
   };
 }

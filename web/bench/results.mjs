@@ -16,7 +16,7 @@ Written by \`make bench\`. Chrome ${chrome}, headless, with IndexedDB; ${peer.na
 Both do the same in one page with the same inputs, in turn (A B B A), ${rounds} rounds, fewer where one takes long; what concerns starting and memory has a
 page of its own for each. A cell is the median of the rounds, the ratio the median of each round's, the peer's by ours: above 1 where ours is less. What a
 client pays for is in it: JSON in and out, and waiting until all is on disk where the call promises that. What came out was checked on both sides. *With a
-key* is the peer with its store encrypted. The longest block is the longest time for which the page's thread was not free; it is to be below
+key* is each with its store encrypted. The longest block is the longest time for which the page's thread was not free; it is to be below
 ${longestBlock} ms. The run fails where a ratio is below ${tolerance} of its target, or a block as much too long.
 
 ${markdown(tables.scenarios)}

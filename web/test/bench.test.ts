@@ -27,13 +27,13 @@ test("a ratio is the median of the rounds' own", () => {
   // The second round had a busy machine, for both.
   const { failures, scenarios } = judged(rounds([[1, 6], [10, 60], [2, 12]]));
   assert.deepEqual(failures, []);
-  assert.equal(scenarios?.rows[0]?.[4], "6.00");
-  assert.equal(scenarios?.rows[0]?.[7], "met");
+  assert.equal(scenarios?.rows[0]?.[5], "6.00");
+  assert.equal(scenarios?.rows[0]?.[8], "met");
 });
 
 test("below 0.8 of its target a row fails, and between the two it is near", () => {
   assert.equal(judged(rounds([[1, 4.1]])).failures.length, 0);
-  assert.equal(judged(rounds([[1, 4.1]])).scenarios?.rows[0]?.[7], "near");
+  assert.equal(judged(rounds([[1, 4.1]])).scenarios?.rows[0]?.[8], "near");
   assert.match(judged(rounds([[1, 3.9]])).failures.join(), /decryption\.along\): 3\.90 times as fast, not 5/);
 });
 

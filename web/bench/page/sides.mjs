@@ -16,12 +16,18 @@ const own = { userId: "@me:example.org", deviceId: "MINE" };
 
 class Ours {
   #machine;
+  #encryption;
+
+  /** With a key the store is encrypted. */
+  constructor(hostKey) {
+    this.#encryption = hostKey && { encryption: { hostKey } };
+  }
 
   /** Where there is an `answer` to a request's path and body, requests are sent when they come up. */
   async open(name, answer) {
     this.name = name;
     const http = answer && { http: { fetch: ({ path, body }) => answer(path, body) } };
-    this.#machine = await OlmMachine.open({ ...own, ...http, store: { name } });
+    this.#machine = await OlmMachine.open({ ...own, ...http, store: { name: this.#encryption ? `ours, keyed ${name}` : name, ...this.#encryption } });
   }
 
   async close() {
@@ -221,4 +227,5 @@ class Theirs {
 }
 
 /** Each side by its name. A store that is encrypted at rest makes a side of its own. */
-export const sides = { ours: new Ours(), theirs: new Theirs(), theirsKeyed: new Theirs(crypto.getRandomValues(new Uint8Array(32))) };
+const key = crypto.getRandomValues(new Uint8Array(32));
+export const sides = { ours: new Ours(), theirs: new Theirs(), oursKeyed: new Ours(key), theirsKeyed: new Theirs(key) };
