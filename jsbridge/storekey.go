@@ -7,12 +7,14 @@ package jsbridge
 import (
 	"context"
 
+	"knownsender/core/redact"
 	"knownsender/core/store/sealed"
 	"knownsender/jsbridge/frame"
 )
 
 // StoreKeys is a [sealed.Cipher] on the host's methods wrapStoreKey, unlockStore, sealRows and openRows. The host has the keys of one store.
 type StoreKeys struct {
+	redact.Secret
 	host  Caller
 	names []byte
 }

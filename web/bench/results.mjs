@@ -38,7 +38,7 @@ ${markdown(tables.limits)}
   const readme = new URL("../../README.md", import.meta.url);
   const [before, rest] = halves(await readFile(readme, "utf8"), "<!-- make bench writes from here -->\n");
   const [, after] = halves(rest, "<!-- to here -->\n");
-  const brief = markdown({ head: ["", "knownsender", "matrix-sdk-crypto", "ratio"], rows: tables.scenarios.rows.map(([title, ours, theirs, , ratio]) => [title, ours, theirs, ratio]) });
+  const brief = markdown({ head: ["", "knownsender", "matrix-sdk-crypto", "ratio"], rows: tables.scenarios.rows.map(([title, ours, theirs, , , ratio]) => [title, ours, theirs, ratio]) });
   await writeFile(readme, `${before}<!-- make bench writes from here -->
 Chrome ${chrome}, headless, with IndexedDB; ${machine}; ${peer.name} ${peer.version}.
 

@@ -2,9 +2,8 @@ package sealed
 
 import (
 	"encoding/binary"
-	"fmt"
-	"io"
 
+	"knownsender/core/redact"
 	"knownsender/core/store"
 )
 
@@ -49,6 +48,7 @@ const (
 
 // Secret is what a store is opened with. The zero Secret is none.
 type Secret struct {
+	redact.Secret
 	mode  byte
 	bytes []byte
 }
@@ -58,7 +58,7 @@ func Passphrase(passphrase []byte) (Secret, error) {
 	if len(passphrase) == 0 {
 		return Secret{}, &store.Error{Code: store.CodeBadStoreKey, Message: "the passphrase is empty"}
 	}
-	return Secret{modePassphrase, passphrase}, nil
+	return Secret{mode: modePassphrase, bytes: passphrase}, nil
 }
 
 // HostKey makes a Secret of 32 bytes that nobody can guess. Any other number is refused (`bad_store_key`).
@@ -66,14 +66,11 @@ func HostKey(key []byte) (Secret, error) {
 	if len(key) != keyLength {
 		return Secret{}, &store.Error{Code: store.CodeBadStoreKey, Message: "a host key has 32 bytes"}
 	}
-	return Secret{modeHostKey, key}, nil
+	return Secret{mode: modeHostKey, bytes: key}, nil
 }
 
 // Bytes is the passphrase in UTF-8, or the host's key.
 func (s Secret) Bytes() []byte { return s.bytes }
-
-// Format prints the same for every secret, whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sealed.Secret") }
 
 // parameters begins a header for a secret. The salt is the caller's to fill in.
 func (s Secret) parameters(salt []byte) []byte {
