@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 /** By engine: for clients with an Olm of their own, and with Olm in it. */
-const budgets = { "knownsender.wasm": 1_315_000, "knownsender-olm.wasm": 1_460_000 };
+const budgets = { "knownsender.wasm": 1_315_000, "knownsender-olm.wasm": 1_468_000 };
 /** Of the entry for matrix-js-sdk. */
 const compatBudget = 8_000;
 const dist = new URL("../dist/", import.meta.url);
