@@ -292,6 +292,64 @@ function withCeiling(wasm: Buffer, spare: number): Buffer {
   throw new Error("the wasm has no memory");
 }
 
+test("F11, F43: the header of an encrypted store is weakened, changed, lost or another database's: it fails closed, nothing is written, and as it was it opens", { timeout: 120_000 }, async () => {
+  const { items, events } = sessions(2, alice);
+  await withKit(chrome, async ({ inPage }) => {
+    const got = await inPage(async ({ own, items, event }) => {
+      const { raw, done, write, dump } = (await import("/build/test/idbkit.js" as string)) as typeof import("./idbkit.js");
+      const encryption = { passphrase: "correct horse battery staple" };
+      const open = (name: string): ReturnType<typeof kit.ks.OlmMachine.open> => kit.ks.OlmMachine.open({ ...own, store: { name, encryption } });
+      for (const name of ["sealed", "other"]) {
+        const machine = await open(name);
+        await machine.receiveRoomKeys(items).stored;
+        await machine.close();
+      }
+      type Header = { k: string[]; v: Uint8Array<ArrayBuffer> };
+      const header = (name: string): Promise<Header> => raw(name, (database) => done(database.transaction("meta").objectStore("meta").get(["!key"])) as Promise<Header>);
+      const [good, other] = [await header("sealed"), await header("other")];
+      const changes: Record<string, (bytes: Uint8Array) => Uint8Array | undefined> = {
+        // Magic, version and mode; then how often the passphrase is hashed, and the salt.
+        "one iteration": (bytes) => (bytes.set([0, 0, 0, 1], 6), bytes),
+        "no iteration": (bytes) => (bytes.set([0, 0, 0, 0], 6), bytes),
+        "2^32 - 1 iterations": (bytes) => (bytes.set([255, 255, 255, 255], 6), bytes),
+        "another salt": (bytes) => (bytes.set([(bytes[12] ?? 0) ^ 1], 12), bytes),
+        "another wrapped key": (bytes) => (bytes.set([(bytes[60] ?? 0) ^ 1], 60), bytes),
+        "cut off": (bytes) => bytes.slice(0, 50),
+        "empty": () => new Uint8Array(),
+        "lost": () => undefined,
+      };
+      const ends: Record<string, string> = {};
+      for (const [how, change] of Object.entries(changes)) {
+        const changed = change(good.v.slice());
+        if (changed === undefined) {
+          await raw("sealed", (database) => done(database.transaction("meta", "readwrite").objectStore("meta").delete(["!key"])));
+        } else await write("sealed", "meta", { ...good, v: changed });
+        const before = await dump("sealed");
+        const began = performance.now();
+        const { code } = await kit.failure(() => open("sealed"));
+        ends[how] = `${code}${(await dump("sealed")) === before ? "" : ", and it was written"}${performance.now() - began > 10_000 ? ", after long" : ""}`;
+      }
+      await write("sealed", "meta", good);
+      const machine = await open("sealed");
+      const body = kit.body(await machine.decryptRoomEvent(event, "!room:test"));
+      await machine.close();
+      // With the header of another database under the same passphrase nothing in it opens.
+      await write("sealed", "meta", { ...other, r: (good as unknown as { r: number }).r });
+      const stranger = await open("sealed");
+      const foreign = await kit.failure(() => stranger.decryptRoomEvent(event, "!room:test"));
+      await stranger.close();
+      return { ends, body, foreign: foreign.code };
+    }, { own: me.own, items, event: events[0] as Event });
+    assert.deepEqual(got, {
+      ends: {
+        "one iteration": "store_key_parameters", "no iteration": "store_key_parameters", "2^32 - 1 iterations": "store_key_parameters", "another salt": "wrong_store_key", "another wrapped key": "wrong_store_key",
+        "cut off": "store_header_damaged", empty: "store_header_damaged", lost: "store_not_encrypted",
+      },
+      body: "hello", foreign: "no_key",
+    });
+  });
+});
+
 test("F33: the program runs out of memory: the call says so, what was stored is there, and a new program works", async () => {
   const { items, events } = sessions(3, alice);
   await withKit(chrome, async ({ inPage }) => {
