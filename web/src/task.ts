@@ -25,12 +25,12 @@ export class Pace {
 
   /** Before each call. Lets the page have a turn when it has had none for a frame. */
   async keep(): Promise<void> {
-    const now = performance.now();
+    const now = Date.now();
     if (now - this.#last > pause) this.#since = now;
     this.#last = now;
     if (now - this.#since < frame) return;
     this.#since = now;
     await nextTask();
-    this.#last = performance.now();
+    this.#last = Date.now();
   }
 }
