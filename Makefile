@@ -94,7 +94,7 @@ size: build
 	node web/packaging/size.mjs
 
 # FUZZTIME a target; found inputs land in the room's testdata/fuzz and are replayed by make test from then on.
-FUZZTIME ?= 20s
+FUZZTIME ?= 1m
 fuzz:
 	node web/packaging/fuzz.mjs $(FUZZTIME)
 

@@ -1,11 +1,11 @@
-// Runs every fuzz target of the module for a short time, one after the other.
+// Runs every fuzz target of the module one after the other, for a minute each unless told otherwise.
 //
 //   node web/packaging/fuzz.mjs TIME
 
 import { spawnSync } from "node:child_process";
 import { fuzzTargets } from "./rooms.mjs";
 
-const time = process.argv[2] ?? "20s";
+const time = process.argv[2] ?? "1m";
 let failed = 0;
 for (const { folder, name } of fuzzTargets()) {
   console.log(`${folder} ${name}`);
