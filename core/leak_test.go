@@ -12,7 +12,9 @@ import (
 	"testing"
 
 	"knownsender/core"
+	"knownsender/core/ids"
 	"knownsender/core/policy"
+	"knownsender/core/record"
 	"knownsender/core/sender"
 	"knownsender/core/store"
 	"knownsender/core/testkit"
@@ -237,5 +239,110 @@ func TestNothingLeaksOfImports(t *testing.T) {
 	s.heardNone(forbidden)
 	if !slices.ContainsFunc(forbidden, func(secret string) bool { return strings.Contains(string(text), secret) }) {
 		t.Error("the net has holes")
+	}
+}
+
+// T56: the same of what is ours: the account, channels, private cross-signing keys, the sessions we send with, and of all of it when its rows are damaged.
+func TestNothingLeaksOfOurs(t *testing.T) {
+	const plaintext = "the owl leaves before dawn"
+	d := withAccount(t)
+	s := &spy{t: t}
+	ctx := context.Background()
+	alice := d.kit.User("@alice:example.org")
+	phone := d.peer(alice, "PHONE", d.uploaded()[0])
+
+	// A whole life: a channel, an identity, a room.
+	session := d.kit.Outbound()
+	result, err := d.sync(core.SyncChanges{ToDevice: [][]byte{phone.roomKey(session)}, OneTimeKeyCount: -1})
+	s.hears("sync", result, *result, err)
+	for i := range result.Events {
+		s.hears("event", result.Events[i], result.Events[i].Event, result.Events[i].Receipt)
+	}
+	requests := d.mustBootstrap(false)
+	s.hears("bootstrap", requests, *requests, string(requests.UploadSigningKeys.Body), string(requests.UploadSignatures.Body))
+	export, err := d.machine.ExportCrossSigningKeys(ctx)
+	s.hears("export", export, &export, err)
+	status, err := d.machine.CrossSigningStatus(ctx)
+	s.hears("status", status, err)
+	shared, err := d.shares([]ids.UserID{ids.UserID(d.me.ID)})
+	s.hears("share", shared, err)
+	content, err := d.sends(plaintext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hears("content", string(content))
+	for _, request := range d.machine.OutgoingRequests() {
+		s.hears("request", request, string(request.Body))
+	}
+	get := func(table store.Table, key store.Key) store.Row {
+		rows, err := d.rows.Get(ctx, table, []store.Key{key})
+		if err != nil || rows[0].Rev == 0 {
+			t.Fatalf("%s %v: %v", table, key, err)
+		}
+		return rows[0]
+	}
+	accountRow, crossRow, outboundRow := get(store.Meta, record.AccountKey()), get(store.Meta, record.CrossSigningKey()), get(store.Outbound, record.OutboundKey(room))
+	account, cross, outbound := must(record.DecodeAccount(accountRow)), must(record.DecodeCrossSigning(crossRow)), must(record.DecodeOutbound(outboundRow))
+	channelsRow := get(store.Channels, record.ChannelsKey(d.curve(phone.Curve25519())))
+	channels := must(record.DecodeChannels(channelsRow))
+	s.hears("stored", account, *account, account.Account, cross, *cross, cross.Keys, outbound, *outbound, outbound.OutboundSession, channels, *channels, accountRow, crossRow, outboundRow, channelsRow)
+
+	// What goes wrong: private keys that are none or another's, a room that is not shared, messages that do not open.
+	for _, bad := range []string{export.Master[1:], export.Master + "=", export.Master[:42] + "!", export.SelfSigning} {
+		wrong := export
+		wrong.Master = bad
+		_, err := d.machine.ImportCrossSigningKeys(ctx, wrong)
+		s.hears("import", err)
+	}
+	_, err = d.machine.EncryptRoomEvent(ctx, "!other:example.org", "m.room.message", []byte(`{"body":"`+plaintext+`"}`))
+	s.hears("not shared", err)
+	_, err = d.machine.EncryptRoomEvent(ctx, room, "m.room.message", []byte(`{"body":"`+plaintext))
+	s.hears("bad content", err)
+	event := phone.roomKey(d.kit.Outbound())
+	for _, cut := range []int{len(event) / 2, len(event) - 40, len(event) - 2} {
+		result, err := d.sync(core.SyncChanges{ToDevice: [][]byte{event[:cut]}, OneTimeKeyCount: -1})
+		s.hears("cut off", result, err)
+		for i := range result.Events {
+			s.hears("cut off", result.Events[i], result.Events[i].Err)
+		}
+	}
+	for _, row := range []store.Row{channelsRow, outboundRow, crossRow, accountRow} {
+		for name, bad := range damages(row.Value) {
+			d.rot(row.Table, row.Key, bad)
+			s.hears(name, d.tryReopen())
+			_, err := d.sends(plaintext)
+			s.hears(name, err)
+			_, err = d.machine.ExportCrossSigningKeys(ctx)
+			s.hears(name, err)
+			result, err := d.sync(core.SyncChanges{ToDevice: [][]byte{event}, OneTimeKeyCount: -1})
+			s.hears(name, result, err)
+		}
+		d.rot(row.Table, row.Key, row.Value)
+	}
+	for i := range d.heard.reports {
+		s.hears("report", d.heard.reports[i])
+	}
+	s.hears("machine", d.machine, d.heard.keys, d.heard.updates)
+
+	accountState, channelsState, outboundState := account.AppendState(nil), channels.AppendState(nil), outbound.AppendState(nil)
+	secrets := [][]byte{
+		accountState[4+32 : 4+96], accountState[4+96+32 : 4+96+64], // private halves
+		accountState[len(accountState)-5-32 : len(accountState)-5], // and that of the fallback key
+		channelsState[33+4+4+1+96:][:32],                           // root key
+		outboundState[4:132], outboundState[132:164],
+		decode(t, export.Master), decode(t, export.SelfSigning), decode(t, export.UserSigning), decode(t, session.SessionKeyAt(0))[5:133],
+	}
+	forbidden := []string{plaintext, "owl leaves", hex.EncodeToString([]byte(plaintext)), testkit.Base64([]byte(plaintext))[:20]}
+	for _, secret := range secrets {
+		forbidden = append(forbidden, spellings(secret)...)
+	}
+	s.heardNone(forbidden)
+	for _, text := range []string{export.Master, fmt.Sprint(accountState), fmt.Sprintf("%x", outboundState), fmt.Sprintf("%x", channelsState)} {
+		if !slices.ContainsFunc(forbidden, func(secret string) bool { return strings.Contains(text, secret) }) {
+			t.Errorf("not caught: %.40s", text)
+		}
+	}
+	if len(s.heard) < 500 {
+		t.Errorf("only %d texts were looked at", len(s.heard))
 	}
 }
