@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 
@@ -338,5 +339,39 @@ func TestMessageIndexIsTheIndexOfTheMessage(t *testing.T) {
 		if m := must(megolm.ParseMessage(text)); m.Index != index {
 			t.Errorf("ParseMessage says %d, expected %d", m.Index, index)
 		}
+	}
+}
+
+// The longest and the shortest text that a message can be, to the symbol, and what a refusal says of lengths.
+func TestMessageLengthsToTheSymbol(t *testing.T) {
+	longest := testkit.Base64(append(body(128, make([]byte, 49072)), make([]byte, 72)...))
+	if len(longest) != 65536 {
+		t.Fatalf("%d symbols", len(longest))
+	}
+	if _, err := megolm.ParseMessage(longest); err != nil {
+		t.Errorf("of the size of an event: %v", err)
+	}
+	shortest := testkit.Base64(append(body(0, make([]byte, 16)), make([]byte, 72)...))
+	if _, err := megolm.ParseMessage(shortest); err != nil {
+		t.Errorf("one block: %v", err)
+	}
+	if _, err := megolm.MessageIndex(shortest); err != nil {
+		t.Errorf("the index of one block: %v", err)
+	}
+	for text, want := range map[string][2]int{longest + "AAAA": {49152, 49155}, shortest[:120]: {93, 90}} {
+		_, err := megolm.ParseMessage(text)
+		var refused *megolm.MessageError
+		if !errors.As(err, &refused) || refused.Code != megolm.CodeBadMessageLength || refused.Expected != want[0] || refused.Got != want[1] {
+			t.Errorf("%d symbols: %v", len(text), err)
+		}
+	}
+	if _, err := megolm.MessageIndex(shortest[:120]); codeOf(t, err) != megolm.CodeBadMessageLength {
+		t.Errorf("MessageIndex of a shorter one: %v", err)
+	}
+	// Another tag in the place of the ciphertext's is none, however well the rest fits.
+	other := body(0, make([]byte, 16))
+	other[3] = 0x1a
+	if _, err := megolm.ParseMessage(testkit.Base64(append(other, make([]byte, 72)...))); codeOf(t, err) != megolm.CodeBadMessageEncoding {
+		t.Errorf("another tag: %v", err)
 	}
 }

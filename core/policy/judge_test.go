@@ -245,3 +245,37 @@ func TestSeveralCopies(t *testing.T) {
 		wants(t, of(alice, claimed(false), claimed(true)), "show:authenticity_not_guaranteed", "show:authenticity_not_guaranteed", "hide:authenticity_not_guaranteed")
 	})
 }
+
+// A copy of which nothing speaks in its favour is a copy all the same: what it says is told, and not that there is no key.
+func TestTheLeastOfCopies(t *testing.T) {
+	for name, c := range map[string]*sender.Copy{
+		"suspended, of nobody":         with(direct("", sender.UnknownDevice), suspended),
+		"suspended, of nobody, legacy": with(with(direct("", sender.UnknownDevice), suspended), legacy),
+	} {
+		q := of(alice, c)
+		if v := policy.Judge(&q); v.State != policy.StateSuspended || v.Chosen != c {
+			t.Errorf("%s: %v", name, v.State)
+		}
+	}
+}
+
+// Among equals the first that is given speaks, so that the order of the best is the caller's.
+func TestTheFirstOfEqualsSpeaks(t *testing.T) {
+	first, second := direct(alice, sender.SenderVerified), direct(alice, sender.SenderVerified)
+	q := of(alice, first, second)
+	if v := policy.Judge(&q); v.Chosen != first {
+		t.Error("the second speaks")
+	}
+}
+
+// Every number has a name, and those that are no state or requirement have one that says so.
+func TestNamesOfNumbers(t *testing.T) {
+	named := map[string]int{}
+	for n := range 256 {
+		named[policy.State(n).String()]++
+		named[policy.TrustRequirement(n).String()]++
+	}
+	if named["State(invalid)"] != 256-20 || named["no_key"] != 1 || named["Verified"] != 1 || len(named) != 20+1+policy.Requirements+1 {
+		t.Errorf("%d names: %v", len(named), named)
+	}
+}

@@ -376,6 +376,11 @@ func TestFinder(t *testing.T) {
 		w.asks(w.bob)
 		w.refuses(sender.CodeDeviceIDIsKey, w.from(w.bob.Device(w.bob.Identity.UserSigning.Public()), w.kit.Outbound()))
 	})
+	t.Run("a device with a long name of its own is no key", func(t *testing.T) {
+		w := newWorld(t)
+		w.asks(w.bob)
+		w.wantKind(w.keeps(w.from(w.bob.Device(strings.Repeat("A", 43)), w.kit.Outbound())), sender.DeviceInfo)
+	})
 	t.Run("T10: it was there before the key it is called like", func(t *testing.T) {
 		w := newWorld(t)
 		alice, _ := w.people()

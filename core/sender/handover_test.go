@@ -88,6 +88,11 @@ func TestWhoMayForwardAKey(t *testing.T) {
 	w.asks(w.bob)
 	_, err = forward(loggedOut)
 	wantRefused(t, "T21: a device that was logged out, still cross-signed", err, sender.CodeForwarderNotOwnDevice)
+	twin := w.bob.Device("TWIN")
+	twin.Identity = loggedOut.Identity
+	w.asks(w.bob)
+	_, err = forward(loggedOut)
+	wantRefused(t, "T21: the same, and the server lists its Curve25519 key as another device's", err, sender.CodeForwarderNotOwnDevice)
 	_, err = forward(laptop, testkit.In("sender_device_keys", testkit.CorruptSignature(w.bob.ID, "ed25519:"+laptop.ID)))
 	wantRefused(t, "T05: a device that did not sign itself", err, sender.CodeSenderDeviceKeysSignature)
 }

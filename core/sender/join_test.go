@@ -137,6 +137,15 @@ func TestJoin(t *testing.T) {
 			t.Errorf("%+v", joined)
 		}
 	})
+	t.Run("shared history: passed on only when every copy says so", func(t *testing.T) {
+		for _, said := range [][2]bool{{false, false}, {false, true}, {true, false}, {true, true}} {
+			a, b := direct(t, session, 5, phone, sender.DeviceInfo), direct(t, session, 0, phone, sender.DeviceInfo)
+			a.SharedHistory, b.SharedHistory = said[0], said[1]
+			if joined, _ := sender.Join(a, b); joined.SharedHistory != (said[0] && said[1]) {
+				t.Errorf("%v: %v", said, joined.SharedHistory)
+			}
+		}
+	})
 	t.Run("scenario 97: unconnected by room, session, sender key, device key, user, ratchet", func(t *testing.T) {
 		a := direct(t, session, 5, phone, sender.DeviceInfo)
 		for name, story := range map[string]struct {
