@@ -51,7 +51,8 @@ export class Program {
   /** Settles when the program has ended and its memory is wiped; never rejects. */
   readonly ended: Promise<EngineStoppedError>;
 
-  readonly #options: ProgramOptions;
+  readonly #options: Omit<ProgramOptions, "methods">;
+  #methods: Readonly<Record<string, HostMethod>>;
   readonly #go: GoProgram;
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder();
@@ -77,7 +78,9 @@ export class Program {
   #quit: Callback = () => false;
 
   private constructor(options: ProgramOptions) {
-    this.#options = options;
+    const { methods = {}, ...rest } = options;
+    this.#options = rest;
+    this.#methods = methods;
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#served = new Promise((resolve) => (this.#serving = resolve));
     const binding = options.fetch === undefined ? undefined : makeFetchBinding(options.fetch, { ended: this.#requests.signal });
@@ -325,8 +328,7 @@ export class Program {
     let items: readonly (string | Uint8Array)[] = [];
     let answer: Uint8Array | undefined;
     try {
-      const methods = this.#options.methods ?? {};
-      const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
+      const method = Object.hasOwn(this.#methods, name) ? this.#methods[name] : undefined;
       if (method === undefined) throw new KnownSenderError("host_method_unknown", `The host has no method ${name}.`);
       const answered: unknown = await method(request, signal);
       if (!(answered instanceof Uint8Array)) {
@@ -424,6 +426,7 @@ export class Program {
     this.#go.exited = true; // one that died is not entered again either
     if (this.#exports !== undefined) new Uint8Array(this.#exports.mem.buffer).fill(0);
     this.#exports = undefined;
+    this.#methods = {}; // one of them has the key of the database
     this.#bytes = new Uint8Array(0);
     this.#view = new DataView(this.#bytes.buffer);
   }

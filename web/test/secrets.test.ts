@@ -284,3 +284,39 @@ test("a program that dies has its memory overwritten too", async () => {
     assert.deepEqual(got.after, { ratchet: 0 });
   });
 });
+
+test("lock: nor of the key of an encrypted database, which opens what was stored", async () => {
+  const secrets = planted();
+  const hostKey = [...Buffer.from(new SigningKey().seed, "base64")];
+  await withKit(chrome, async (page) => {
+    const me = await opened(page, secrets);
+    const got = await page.inPage(async ({ own, hostKey, passphrase, item, event, needles }) => {
+      await machine.close();
+      const ends: { inUse: Counts; after: Counts; body: unknown; wrong: string }[] = [];
+      for (const [name, encryption, wrong] of [
+        ["host", { hostKey: new Uint8Array(hostKey) }, { hostKey: new Uint8Array(32) }],
+        ["words", { passphrase }, { passphrase: "another" }],
+      ] as const) {
+        const open = (encryption: { hostKey: Uint8Array } | { passphrase: string }) => kit.ks.OlmMachine.open({ ...own, store: { name, encryption } });
+        const encrypted = await open(encryption);
+        await encrypted.receiveRoomKeys([item]).stored;
+        const inUse = search(needles);
+        await encrypted.lock();
+        const after = search(needles);
+        const failed = await kit.failure(() => open(wrong));
+        const again = await open(encryption);
+        const body = kit.body(await again.decryptRoomEvent(event, "!room:test"));
+        await again.lock();
+        ends.push({ inUse, after, body, wrong: failed.code });
+      }
+      return { ends, last: search(needles) };
+    }, {
+      own: me.own, hostKey, passphrase: words.passphrase, item: secrets.direct.item(secrets.alice, me), event: secrets.direct.event(secrets.alice.userId, "$1", words.shown),
+      needles: { hostKey: hostKey.slice(0, 16), passphrase: [...Buffer.from(words.passphrase)], ratchet: [...Buffer.from(secrets.direct.sessionKey(), "base64").subarray(5, 21)] } satisfies Needles,
+    });
+    assert.ok((got.ends[0]?.inUse["hostKey"] ?? 0) > 0 && (got.ends[1]?.inUse["passphrase"] ?? 0) > 0, "the search searches");
+    const none = { hostKey: 0, passphrase: 0, ratchet: 0 };
+    for (const { after, body, wrong } of got.ends) assert.deepEqual({ after, body, wrong }, { after: none, body: words.shown, wrong: "wrong_store_key" });
+    assert.deepEqual(got.last, none);
+  });
+});
