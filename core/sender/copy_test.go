@@ -6,6 +6,7 @@ import (
 
 	"knownsender/core/keys"
 	"knownsender/core/sender"
+	"knownsender/core/testkit"
 )
 
 // What a copy says of itself, for every kind and provenance.
@@ -59,5 +60,153 @@ func TestRefusalsAreSentences(t *testing.T) {
 	e.Got = ""
 	if text := e.Error(); !strings.HasSuffix(text, ": expected one") {
 		t.Errorf("it says %q", text)
+	}
+}
+
+// What is not sender data says which member is at fault, and what the room below said.
+func TestErrorsSayWhereAndWhy(t *testing.T) {
+	if text := (&sender.DataError{Member: "msk", Reason: "bad_master_key"}).Error(); text != "not sender data, `msk`: bad_master_key" {
+		t.Errorf("it says %q", text)
+	}
+	if text := (&sender.DataError{Reason: "not_one_variant"}).Error(); text != "not sender data: not_one_variant" {
+		t.Errorf("it says %q", text)
+	}
+	w := newWorld(t)
+	_, phone := w.people()
+	in := w.from(phone, w.kit.Outbound(), testkit.Set("sender", 7))
+	_, err := w.receives(in)
+	refused, ok := err.(*sender.RoomKeyError)
+	if !ok || refused.Unwrap() == nil || strings.HasPrefix(refused.Error(), ":") || !strings.HasSuffix(refused.Error(), ": "+refused.Unwrap().Error()) {
+		t.Errorf("it says %q", err)
+	}
+}
+
+// The short way to the one key of a list takes what is spelled so and nothing else.
+func TestLoneEd25519(t *testing.T) {
+	key := strings.Repeat("k", 43)
+	if text, ok := sender.LoneEd25519([]byte(`{"ed25519":"` + key + `"}`)); !ok || text != key {
+		t.Errorf("%q, %v", text, ok)
+	}
+	for _, value := range []string{
+		`{"ED25519":"` + key + `"}`, `{"ed25519":"` + key + `" `, `{"ed25519":"` + key + `} `, `{"ed25519":"` + key[1:] + `"}`, `{"ed25519":"k` + key + `"}`,
+		`{"ed25519":"` + key[1:] + `""}`, `{"ed25519":"` + key[1:] + `\"}`, "", "{}",
+	} {
+		if text, ok := sender.LoneEd25519([]byte(value)); ok {
+			t.Errorf("%s: %q", value, text)
+		}
+	}
+}
+
+// An event of any type is taken where none is named.
+func TestEventsOfAnyType(t *testing.T) {
+	w := newWorld(t)
+	_, phone := w.people()
+	key, other, err := w.finder.PrepareEvent(w.index, w.from(phone, w.kit.Outbound(), testkit.Set("type", "m.dummy"), testkit.Set("content", map[string]any{})))
+	if err != nil || key != nil || other.Type != "m.dummy" {
+		t.Fatalf("%v, %v, %v", key, other, err)
+	}
+}
+
+// An embedded device may have 16 KiB, and not one byte more.
+func TestEmbeddedDevicesToTheByte(t *testing.T) {
+	w := newWorld(t)
+	_, phone := w.people()
+	pad := func(length int) testkit.Hook {
+		return testkit.In("sender_device_keys", testkit.Set("unsigned", map[string]any{"pad": strings.Repeat("x", length)}))
+	}
+	embedded := func(hook testkit.Hook) int {
+		payload := phone.RoomKeyObject(w.desk, room, w.kit.Outbound(), hook)
+		return len(testkit.JSON(payload["sender_device_keys"]))
+	}
+	most := 16<<10 - embedded(pad(0))
+	w.keeps(w.from(phone, w.kit.Outbound(), pad(most)))
+	w.refuses(sender.CodeBadSenderDeviceKeys, w.from(phone, w.kit.Outbound(), pad(most+1)))
+}
+
+// What was found of an embedded device is remembered: its next key costs one check, the session's own, however many others came between.
+func TestEmbeddedDevicesAreRemembered(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.people()
+	devices := []*testkit.Device{phone, alice.Device("A").CrossSigned(), alice.Device("B").CrossSigned(), alice.Device("C").CrossSigned()}
+	w.asks(alice)
+	for _, device := range devices {
+		w.keeps(w.from(device, w.kit.Outbound()))
+	}
+	for _, device := range devices {
+		reception, err := w.finder.Prepare(w.index, w.from(device, w.kit.Outbound()))
+		if err != nil || reception.Checks() != 1 {
+			t.Errorf("%s: %v checks, %v", device.ID, reception.Checks(), err)
+		}
+	}
+}
+
+// Two listed devices have the same keys, and one of them is signed. A key that embeds one of them is judged by that one's copy in the store.
+func TestTheStoredCopyOfTheEmbeddedDevice(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		w := newWorld(t)
+		alice, phone := w.people()
+		phone.NotCrossSigned()
+		twin := alice.Device("TWIN")
+		if !first { // whichever a search by keys may find
+			twin = alice.Device("A0")
+		}
+		twin.Identity, *twin.SigningKey = phone.Identity, *phone.SigningKey
+		twin.CrossSigned()
+		w.asks(alice)
+		w.wantKind(w.keeps(w.from(phone, w.kit.Outbound())), sender.DeviceInfo)
+		w.wantKnown(w.keeps(w.from(twin, w.kit.Outbound())), sender.SenderUnverified, twin)
+	}
+}
+
+// A copy that was attributed to a device stays so when the server lists the keys under another id: what is found is no better than what is known.
+func TestAnotherDeviceWithTheSameKeysIsNoBetter(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.people()
+	phone.NotCrossSigned()
+	w.asks(alice)
+	c := w.keeps(w.from(phone, w.kit.Outbound(), bare))
+	w.wantKind(c, sender.DeviceInfo)
+	twin := alice.Device("TWIN")
+	twin.Identity, *twin.SigningKey = phone.Identity, *phone.SigningKey
+	alice.Devices = []*testkit.Device{twin}
+	w.asks(alice)
+	if after := w.judges(c); string(after.Current.DeviceID) != phone.ID {
+		t.Errorf("it is of %s now", after.Current.DeviceID)
+	}
+}
+
+// An embedded device that lies beside a copy and is not its sender's, in any one of user and keys, says nothing of it.
+func TestAnotherOnesEmbeddedDevice(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.people()
+	mallory := w.kit.User("@mallory:example.org")
+	kept := *w.keeps(w.from(phone, w.kit.Outbound(), bare))
+	w.wantKind(&kept, sender.UnknownDevice)
+	for name, change := range map[string]func(like *testkit.Device){
+		"of another user":         func(like *testkit.Device) { like.User = mallory },
+		"of another fingerprint":  func(like *testkit.Device) { *like.SigningKey = *mallory.Device("X").SigningKey },
+		"of another identity key": func(like *testkit.Device) { like.Identity = mallory.Device("Y").Identity },
+	} {
+		like := alice.Device("LIKE")
+		like.Identity, *like.SigningKey = phone.Identity, *phone.SigningKey
+		change(like)
+		c := kept
+		c.EmbeddedDevice = testkit.JSON(like.Object())
+		if after := w.judges(&c); after.Current.Kind != sender.UnknownDevice {
+			t.Errorf("%s: it is of %+v now", name, after.Current)
+		}
+	}
+}
+
+// Handed over twice by the same: nothing has changed.
+func TestTheSameForwarderTwice(t *testing.T) {
+	kit := testkit.New(t.Name())
+	phone := kit.User("@alice:example.org").Device("PHONE")
+	session := kit.Outbound()
+	a, b := claim(t, session, 0, phone), claim(t, session, 0, phone)
+	a.Forwarder = &sender.Forwarder{Data: data(t, sender.DeviceInfo, phone)}
+	b.Forwarder = &sender.Forwarder{Data: data(t, sender.DeviceInfo, phone)}
+	if joined, report := sender.Join(a, b); joined != a || report.Changed {
+		t.Errorf("%+v", report)
 	}
 }
