@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make test-homeserver, make demo, make attack, make arch, make size, make fuzz, make model, make bench, make bench-go, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make test-homeserver, make demo, make attack, make arch, make size, make fuzz, make mutants, make model, make bench, make bench-go, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,7 +17,7 @@ COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/pol
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test test-homeserver demo arch size fuzz model bench bench-go clean wasm typescript test-build debian attack
+.PHONY: build test test-homeserver demo arch size fuzz mutants model bench bench-go clean wasm typescript test-build debian attack
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -97,6 +97,11 @@ size: build
 FUZZTIME ?= 1m
 fuzz:
 	node web/packaging/fuzz.mjs $(FUZZTIME)
+
+# Mutation testing of what decides, none of make test: mistakes made on purpose in core/policy, core/sender, core/megolm and core/trust, or in ROOMS, which
+# their tests must notice. core/testdata/mutants.json lists those that nothing can notice. One at a time, at the lowest priority: an hour or two.
+mutants:
+	node web/packaging/mutants.mjs $(ROOMS)
 
 # Ahead of the peer, @matrix-org/matrix-sdk-crypto-wasm, or not: both in one page of headless Chrome. ONLY=decryption,sync runs some groups of scenarios,
 # ROUNDS=3 fewer rounds.

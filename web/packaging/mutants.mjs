@@ -1,6 +1,6 @@
 // Mutation testing of the rooms that decide: every operator of their code is changed, one at a time, and the room's own tests must fail. A mutant that
 // survives is a gap in the tests, unless core/testdata/mutants.json lists it and says why nothing can tell it from the code. One that is not listed,
-// and one that is listed and did not survive, fail the run. It takes the better part of an hour on a quiet machine, and so is no part of make test.
+// and one that is listed and did not survive, fail the run. It takes an hour or two, and so is no part of make test.
 //
 //   node web/packaging/mutants.mjs [ROOM...]     rooms of core: policy, sender, trust, megolm
 //
