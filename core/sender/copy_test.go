@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"knownsender/core/keys"
+	"knownsender/core/lane"
 	"knownsender/core/sender"
 	"knownsender/core/testkit"
 )
@@ -209,4 +210,87 @@ func TestTheSameForwarderTwice(t *testing.T) {
 	if joined, report := sender.Join(a, b); joined != a || report.Changed {
 		t.Errorf("%+v", report)
 	}
+}
+
+// Whose a copy is: nobody's when it was handed over, the user's as whom the sender is known, else the user's whom Olm named.
+func TestOwner(t *testing.T) {
+	for name, story := range map[string]struct {
+		copy  sender.Copy
+		owner string
+	}{
+		"claimed":                 {sender.Copy{CopyKey: sender.CopyKey{Provenance: sender.Claimed}, OlmUser: "@a:b", Current: sender.Data{UserID: "@a:b"}}, ""},
+		"direct, known":           {sender.Copy{OlmUser: "@olm:b", Current: sender.Data{UserID: "@known:b"}}, "@known:b"},
+		"direct, named by Olm":    {sender.Copy{OlmUser: "@olm:b"}, "@olm:b"},
+		"direct, named by nobody": {sender.Copy{}, ""},
+	} {
+		if owner, known := story.copy.Owner(); string(owner) != story.owner || known != (story.owner != "") {
+			t.Errorf("%s: %q, %v", name, owner, known)
+		}
+	}
+}
+
+// Of claimed copies one with evidence counts most, then one out of a file, then one that was handed over.
+func TestSourcesInOrder(t *testing.T) {
+	claimed := sender.CopyKey{Provenance: sender.Claimed}
+	inOrder := []*sender.Copy{
+		{CopyKey: claimed, Forwarder: &sender.Forwarder{}}, {CopyKey: claimed}, {CopyKey: claimed, AtReception: sender.Data{Kind: sender.DeviceInfo}, Forwarder: &sender.Forwarder{}},
+	}
+	for i, a := range inOrder {
+		if a.Evidence() != (i == 2) {
+			t.Errorf("%d: evidence %v", i, a.Evidence())
+		}
+		for j, b := range inOrder {
+			if got := a.CompareSource(b); got != max(-1, min(1, i-j)) {
+				t.Errorf("%d against %d: %d", i, j, got)
+			}
+		}
+	}
+	if (&sender.Copy{AtReception: sender.Data{Kind: sender.DeviceInfo}}).Evidence() {
+		t.Error("a direct copy has evidence")
+	}
+}
+
+// A copy never changes: another mark or schedule makes another copy, and the same one makes none.
+func TestMarksMakeAnotherCopy(t *testing.T) {
+	waiting := &sender.Copy{}
+	at := lane.Schedule{Tries: 1, Next: 5}
+	if moved := waiting.Rescheduled(at); moved == waiting || moved.Schedule != at || waiting.Schedule == at || moved.Rescheduled(at) != moved {
+		t.Error("a schedule")
+	}
+	if known := (&sender.Copy{Current: sender.Data{Kind: sender.SenderVerified}}); known.Rescheduled(at) != known {
+		t.Error("a copy that does not wait has a schedule")
+	}
+	if marked := waiting.InBackup(true); marked == waiting || !marked.BackedUp || waiting.BackedUp || marked.InBackup(true) != marked || waiting.InBackup(false) != waiting {
+		t.Error("a mark")
+	}
+}
+
+// Of two that say no more than that the sender is not known, the one whose owner check did not fail counts, in either order.
+func TestAFailedOwnerCheckIsWorse(t *testing.T) {
+	kit := testkit.New(t.Name())
+	phone := kit.User("@alice:example.org").Device("PHONE")
+	session := kit.Outbound()
+	good, failed := direct(t, session, 0, phone, sender.UnknownDevice), direct(t, session, 0, phone, sender.UnknownDevice)
+	failed.Current.OwnerCheckFailed = true
+	for name, joined := range map[string]*sender.Copy{"good first": first(sender.Join(good, failed)), "failed first": first(sender.Join(failed, good))} {
+		if joined.Current.OwnerCheckFailed {
+			t.Errorf("%s: the failed one counts", name)
+		}
+	}
+}
+
+func first(c *sender.Copy, _ sender.JoinReport) *sender.Copy { return c }
+
+// The server lists the embedded device with another Curve25519 key, and a signed one with the keys that the message came with: that one tells whose it is.
+func TestTheDeviceThatHasTheKeys(t *testing.T) {
+	w := newWorld(t)
+	alice, phone := w.people()
+	phone.NotCrossSigned()
+	in := w.from(phone, w.kit.Outbound())
+	twin := alice.Device("TWIN")
+	twin.Identity, *twin.SigningKey = phone.Identity, *phone.SigningKey
+	twin.CrossSigned()
+	phone.Identity = w.kit.User("@mallory:example.org").Device("X").Identity
+	w.asks(alice)
+	w.wantKnown(w.keeps(in), sender.SenderUnverified, twin)
 }
