@@ -98,13 +98,32 @@ func TestLoneEd25519(t *testing.T) {
 	}
 }
 
-// An event of any type is taken where none is named.
+// An event of any type is taken where none is named, and is of a device that its own signature, or the server, tells of.
 func TestEventsOfAnyType(t *testing.T) {
 	w := newWorld(t)
-	_, phone := w.people()
-	key, other, err := w.finder.PrepareEvent(w.index, w.from(phone, w.kit.Outbound(), testkit.Set("type", "m.dummy"), testkit.Set("content", map[string]any{})))
-	if err != nil || key != nil || other.Type != "m.dummy" {
-		t.Fatalf("%v, %v, %v", key, other, err)
+	alice, phone := w.people()
+	finish := func(hooks ...testkit.Hook) (sender.Finding, error) {
+		t.Helper()
+		in := w.from(phone, w.kit.Outbound(), append(hooks, testkit.Set("type", "m.dummy"), testkit.Set("content", map[string]any{}))...)
+		key, other, err := w.finder.PrepareEvent(w.index, in)
+		if err != nil || key != nil || other.Type != "m.dummy" {
+			t.Fatalf("%v, %v, %v", key, other, err)
+		}
+		return other.Finish(keys.VerifyAll(other.AppendChecks(nil)))
+	}
+	if found, err := finish(); err != nil || found.Data.Kind != sender.DeviceInfo {
+		t.Errorf("embedded: %v, %v", found.Data.Kind, err)
+	}
+	_, err := finish(testkit.In("sender_device_keys", testkit.CorruptSignature(alice.ID, "ed25519:"+phone.ID)))
+	if codeOf(err) != sender.CodeSenderDeviceKeysSignature {
+		t.Errorf("embedded, with a wrong signature: %v", err)
+	}
+	if _, err := finish(bare); codeOf(err) != sender.CodeUnknownSendingDevice {
+		t.Errorf("not known: %v", err)
+	}
+	w.asks(alice)
+	if found, err := finish(bare); err != nil || found.Data.Kind != sender.SenderUnverified {
+		t.Errorf("known: %v, %v", found.Data.Kind, err)
 	}
 }
 
