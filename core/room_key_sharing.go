@@ -273,7 +273,8 @@ func (s *roomSharing) seal(ctx context.Context, at *roomSession, recipients *sha
 	return ops, true, nil
 }
 
-// wanted are the recipients who have not got the key. Those of whom it is not stored yet that they may get it come into the shares: should we never hear what became of the message, the session is not used on without them.
+// wanted are the recipients who have not got the key. Those of whom it is not stored yet that they may get it come into the shares: should we never hear
+// what became of the message, the session is not used on without them.
 func (s *roomSharing) wanted(at *roomSession, recipients *sharing.Recipients) (wanted []trust.Device) {
 	stored := map[sharing.Holder]bool{}
 	for _, share := range at.shares.Devices {
