@@ -2,13 +2,10 @@ package trust_test
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"slices"
 	"testing"
 
 	"knownsender/core/ids"
-	"knownsender/core/keys"
 	"knownsender/core/testkit"
 	"knownsender/core/trust"
 )
@@ -411,62 +408,4 @@ func TestDeviceNamedLikeACrossSigningKey(t *testing.T) {
 		w.wantCodes(trust.CodeCrossSignatureInvalid, trust.CodeDeviceIDIsKey)
 		w.wantCross(phone, trust.CrossSignatureWrong) // under that label only the key of the role counts
 	})
-}
-
-func TestUnchangedAnswerAsksForNothing(t *testing.T) {
-	// Given 500 users with two devices each,
-	w := verifiedWorld(t)
-	people := crowd(w.kit, w.me, 500, 2)
-	raw := w.kit.KeysQuery(people...)
-	first := w.prepare(raw, 0)
-	// whose first answer asks for each signature once (self-signing key, device, cross-signature; our signature for those whom we verified),
-	if want := 500*(1+2+2) + 50; len(first.Checks) != want {
-		t.Fatalf("the first answer asks for %d checks, want %d", len(first.Checks), want)
-	}
-	w.commit(first.Finish(keys.VerifyAll(first.Checks)))
-
-	// when the same answer comes again, then no signature is asked for and no row is written.
-	counter := &countingVerifier{}
-	second := w.prepare(raw, 0)
-	results, err := counter.Verify(t.Context(), second.Checks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	change := second.Finish(results)
-	if counter.checks != 0 || !change.Empty() {
-		t.Errorf("%d checks, %d rows", counter.checks, len(change.Records))
-	}
-
-	// One device with a new name: two checks, for its own signature and the cross-signature.
-	people[7].Devices[0].Named("renamed")
-	third := w.prepare(w.kit.KeysQuery(people...), 0)
-	if len(third.Checks) != 2 {
-		t.Errorf("one changed device asks for %d checks", len(third.Checks))
-	}
-}
-
-// countingVerifier is the Go verifier, counting.
-type countingVerifier struct {
-	keys.Go
-	checks int
-}
-
-func (v *countingVerifier) Verify(ctx context.Context, checks []keys.Check) ([]bool, error) {
-	v.checks += len(checks)
-	return v.Go.Verify(ctx, checks)
-}
-
-func crowd(kit *testkit.Kit, me *testkit.User, users, devices int) []*testkit.User {
-	var people []*testkit.User
-	for n := range users {
-		user := kit.User(fmt.Sprintf("@person%d:example.org", n))
-		for d := range devices {
-			user.Device(fmt.Sprintf("DEVICE%04d", d)).CrossSigned()
-		}
-		if n%10 == 0 {
-			me.Verifies(user)
-		}
-		people = append(people, user)
-	}
-	return people
 }
