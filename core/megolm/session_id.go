@@ -18,7 +18,7 @@ func ParseSessionID(text string) (SessionID, error) {
 // String is the id as Matrix writes it, 43 symbols of base64.
 func (id SessionID) String() string { return keys.Ed25519(id).String() }
 
-// sessionIDOf is the id in the last part of a session key.
+// sessionIDOf is the id that raw begins with: the public key in a session key, or in a stored session.
 func sessionIDOf(raw []byte) (SessionID, error) {
 	key, err := keys.NewEd25519([32]byte(raw))
 	if err != nil {

@@ -21,7 +21,7 @@ func ParseState(b []byte) (*InboundSession, error) {
 	if len(b) != stateLength {
 		return nil, &StateError{Code: CodeBadSessionState, Expected: stateLength, Got: len(b)}
 	}
-	id, err := sessionIDOf(b[4+ratchetLength : stateLength-1])
+	id, err := sessionIDOf(b[4+ratchetLength:])
 	signed := b[stateLength-1]
 	if err != nil || signed > 1 {
 		return nil, &StateError{Code: CodeBadSessionState}
