@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,7 @@ func TestAnswerInParts(t *testing.T) {
 		{"a user id with half a surrogate pair", [2]string{`"device_keys":{`, `"device_keys":{"@\ud800:x":{},`}, []string{ids.CodeBadUserID}, true},
 		{"a user id that is no UTF-8", [2]string{`"device_keys":{`, `"device_keys":{"@` + "\xff" + `:x":{},`}, []string{ids.CodeBadUserID}, true},
 		{"a user id with a control character", [2]string{`"device_keys":{`, `"device_keys":{"@` + "\n" + `:x":{},`}, []string{ids.CodeBadUserID}, true},
+		{"the first device twice", [2]string{`{"PHONE":`, `{"PHONE":{},"PHONE":`}, []string{trust.CodeDuplicateMember}, false},
 		{"a device id that is none", [2]string{`{"PHONE":`, `{"":{},"PHONE":`}, []string{ids.CodeBadDeviceID}, true},
 		{"devices that are an array", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":[],"@b:x":{"PHONE"`}, []string{trust.CodeBadUserEntry, trust.CodeDeviceUserMismatch}, false},
 		{"devices that are null", [2]string{`"@alice:example.org":{"PHONE"`, `"@alice:example.org":null,"@b:x":{"PHONE"`}, []string{trust.CodeBadUserEntry, trust.CodeDeviceUserMismatch}, false},
@@ -121,5 +123,31 @@ func TestAnswerUsers(t *testing.T) {
 	}
 	if got := fmt.Sprint(answer.Users()); got != "[@alice:x @only-a-key:x @zoe:x]" || len(answer.Problems()) != 0 {
 		t.Error(got)
+	}
+}
+
+// Given an answer about five users, when it is taken in parts of two, then each says of its users what the whole does, and the first what is wrong
+// with the whole. An answer about nobody is one part.
+func TestAnswerInPartsOfSoManyUsers(t *testing.T) {
+	raw := `{"failures":{"far.example":{}},"master_keys":7,"device_keys":{"@a:x":{},"@b:x":{},"@c:x":{},"@d:x":{},"@e:far.example":{}}}`
+	answer, err := trust.ParseAnswer([]byte(raw), trust.DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	var said []string
+	for _, part := range answer.Parts(2) {
+		application, err := w.index.Prepare(part, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = append(said, fmt.Sprint(part.Users(), codes(application.Finish(nil))))
+	}
+	want := []string{"[@a:x @b:x] [bad_section]", "[@c:x @d:x] []", "[@e:far.example] [server_failed]"}
+	if !slices.Equal(said, want) {
+		t.Errorf("%q, want %q", said, want)
+	}
+	if nobody, err := trust.ParseAnswer([]byte(`{"master_keys":7}`), trust.DefaultLimits); err != nil || len(nobody.Parts(2)) != 1 || len(nobody.Parts(2)[0].Problems()) != 1 {
+		t.Errorf("an answer about nobody: %v", err)
 	}
 }

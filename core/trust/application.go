@@ -104,7 +104,7 @@ func (x *Index) NeedsAll(a *Answer) bool {
 		return false
 	}
 	differs := func(role Role, from keys.Ed25519) bool {
-		if of.keys[role].raw == nil || of.keys[role].refused {
+		if of.keys[role].refused {
 			return false
 		}
 		key, err := parseKey(of.keys[role].raw, role)

@@ -160,7 +160,7 @@ func (d *DeviceKeys) signedByAnyKey() CrossSignature {
 	outcome := CrossSignatureAbsent
 	byOwner.Range(func(label string, _ jsontext.Value) bool {
 		name, isEd25519 := strings.CutPrefix(label, algorithmEd25519)
-		if isEd25519 && len(name) == keyTextLength && name != string(d.DeviceID) {
+		if isEd25519 && name != string(d.DeviceID) {
 			if _, err := keys.ParseEd25519(name); err == nil {
 				outcome = CrossSignatureOtherKey
 				return false

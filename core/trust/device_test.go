@@ -57,6 +57,13 @@ func TestDeviceKeys(t *testing.T) {
 	if got := outcome(alice.Device(alice.Identity.SelfSigning.Public()), selfSigning); got != trust.CrossSignatureAbsent {
 		t.Errorf("T10: %v", got)
 	}
+	// A label without algorithm, and one that names a key which is none.
+	for _, label := range []string{alice.Identity.SelfSigning.Public(), "ed25519:AAAA", "ed25519:" + strings.Repeat("A", 43)} {
+		mislabelled := alice.Device("L").After(testkit.In("signatures", testkit.In(alice.ID, testkit.Set(label, "x"))))
+		if got := outcome(mislabelled, nobody); got != trust.CrossSignatureAbsent {
+			t.Errorf("%s: %v", label, got)
+		}
+	}
 	old := alice.Device("F").CrossSigned()
 	alice.RotateSelfSigning()
 	if got := outcome(old, ed(alice.Identity.SelfSigning.SigningKey)); got != trust.CrossSignatureOtherKey {

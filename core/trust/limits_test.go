@@ -2,7 +2,6 @@ package trust_test
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"knownsender/core/ids"
@@ -51,6 +50,25 @@ func TestDevicesToTheLast(t *testing.T) {
 	}
 }
 
+// As many servers as users are read to have failed.
+func TestFailuresToTheLast(t *testing.T) {
+	for name, said := range map[string]bool{"@alice:one.example": true, "@alice:two.example": false} {
+		w := newWorld(t)
+		raw := `{"failures":{"one.example":{},"two.example":{}},"device_keys":{"` + name + `":{}}}`
+		answer, err := trust.ParseAnswer([]byte(raw), trust.Limits{Bytes: 1 << 20, Users: 1, Problems: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		application, err := w.index.Prepare(answer, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if problems := application.Finish(nil).Problems; (len(problems) == 1) != said {
+			t.Errorf("%s: %+v", name, problems)
+		}
+	}
+}
+
 func TestEveryMemberMakesAChange(t *testing.T) {
 	user := ids.UserID("@alice:example.org")
 	if !(&trust.Change{Problems: []trust.Problem{{}}}).Empty() {
@@ -89,11 +107,10 @@ func TestWhenAllRowsAreWanted(t *testing.T) {
 	wants("ours as it is", w.kit.KeysQuery(w.me), false)
 	wants("somebody else's", w.kit.KeysQuery(alice), false)
 	wants("a key that is none", []byte(`{"master_keys":{"`+w.me.ID+`":{"user_id":"`+w.me.ID+`","usage":["master"],"keys":{"ed25519:x":"x"}}}}`), false)
-	whole := string(w.kit.KeysQuery(w.me))
-	at := strings.Index(whole, `"master_keys":{`) + len(`"master_keys":{`)
+	ours := string(testkit.JSON(w.me.Identity.Master.Object()))
 	w.me.ResetIdentity()
 	another := string(testkit.JSON(w.me.Identity.Master.Object()))
-	wants("a master key beside ours, listed twice", []byte(whole[:at]+`"`+w.me.ID+`":`+another+`,`+whole[at:]), false)
+	wants("another master key behind ours, listed twice", []byte(`{"master_keys":{"`+w.me.ID+`":`+ours+`,"`+w.me.ID+`":`+another+`}}`), false)
 	wants("another identity", w.kit.KeysQuery(w.me), true)
 }
 
