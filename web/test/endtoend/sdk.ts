@@ -81,8 +81,15 @@ class SdkClient implements SendingClient {
     await until("the own device is signed", async () => (await this.#crypto.getDeviceVerificationStatus(user, device))?.signedByOwner || undefined);
   }
 
+  /** The SDK names it only where it has the private keys, and puts new ones away when an answer from before a reset comes late. Then the server is asked. */
   async masterKey(): Promise<string> {
-    return (await this.#crypto.getCrossSigningKeyId()) ?? "";
+    const user = this.#matrix.getSafeUserId();
+    const named = await this.#crypto.getCrossSigningKeyId();
+    if (named !== null) return named;
+    const { master_keys: published } = await this.#matrix.downloadKeysForUsers([user]);
+    const [key] = Object.values(published?.[user]?.keys ?? {});
+    if (key === undefined) throw new Error(`${user} has no master key.`);
+    return key;
   }
 
   async signDevice(deviceId: string): Promise<void> {
