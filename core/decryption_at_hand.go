@@ -23,7 +23,7 @@ type Decryption struct {
 // BeginDecryption begins to decrypt an event, whose JSON it keeps until the end; nil where something has to be read first, or anything at all is out of the ordinary: DecryptRoomEvent is for
 // that, and says what is wrong.
 func (m *Machine) BeginDecryption(raw []byte, room ids.RoomID) *Decryption {
-	m.turn.Lock()
+	m.turn.look()
 	defer m.leave()
 	event, err := parseRoomEvent(raw, room)
 	if m.closed || err != nil || len(event.nested()) > 0 {
@@ -49,7 +49,7 @@ func (m *Machine) BeginDecryption(raw []byte, room ids.RoomID) *Decryption {
 // FinishDecryption judges the event, once Check has been found to hold or not. It returns nil and no error where something has to be read after all, because
 // memory was let go of meanwhile: call DecryptRoomEvent then. Otherwise it is as DecryptRoomEvent.
 func (m *Machine) FinishDecryption(d *Decryption, held bool) (*DecryptedEvent, error) {
-	m.turn.Lock()
+	m.turn.look()
 	defer m.leave()
 	defer clear(d.open.plaintext)
 	if m.closed {

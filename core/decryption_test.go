@@ -669,6 +669,53 @@ func TestEventJSON(t *testing.T) {
 	}
 }
 
+// Given a message that was judged, when others are decrypted from memory and what that is to be remembered is written, then nothing has happened that a
+// verdict could rest on; when a key comes, the policy is another one, or the rows turn out to be changed by another tab, then it has.
+func TestTurns(t *testing.T) {
+	w := closedWorld(t)
+	w.turns = new(uint32)
+	w.open()
+	alice, phone := w.alice()
+	w.answer(alice)
+	session, other := w.kit.Outbound(), w.kit.Outbound()
+	w.kept(w.event(phone, room, session))
+	w.kept(w.event(phone, room, other))
+	if err := w.machine.LoadRoom(context.Background(), room); err != nil {
+		t.Fatal(err)
+	}
+	decrypt := func(of *testkit.Outbound) {
+		t.Helper()
+		if event, err := w.machine.FinishDecryption(w.machine.BeginDecryption(phone.Message(string(room), of, "hello"), room), true); event == nil {
+			t.Fatal(err)
+		}
+	}
+	counts := func(what string, want bool, do func()) {
+		t.Helper()
+		before := *w.turns
+		do()
+		if (*w.turns != before) != want {
+			t.Errorf("%s: the turns went from %d to %d", what, before, *w.turns)
+		}
+	}
+	counts("a message is decrypted", false, func() { decrypt(session) })
+	counts("its index is written", false, w.flush)
+	counts("a verdict is asked for", false, func() {
+		if _, err := w.machine.RoomEventEncryptionInfo(eventName(t, phone.Message(string(room), session, "later"))); err != nil {
+			t.Error(err)
+		}
+	})
+	counts("another policy", true, func() { w.machine.SetTrustRequirement(policy.CrossSigned) })
+	counts("a key", true, func() { w.kept(w.event(phone, room, w.kit.Outbound())) })
+	counts("another tab has taken indexes", true, func() {
+		tab := w.tab()
+		tab.open()
+		tab.wantCodes(phone.Message(string(room), session, "there"), shownUnsure)
+		tab.flush()
+		decrypt(session)
+		w.flush()
+	})
+}
+
 // Given a room, when a message of it is decrypted from memory alone, then it comes to what it does otherwise; and it is left to the other way where
 // anything has to be read: a session that was not read yet or was let go of meanwhile, replays of a block that was not, what comes nested, what is broken.
 func TestDecryptionFromMemory(t *testing.T) {

@@ -46,7 +46,8 @@ type Options struct {
 	SenderDataKey *keyfile.SenderDataKey
 	// Rest lets the host have its turn in the middle of long work. nil: where work is not done on the host's thread.
 	Rest func()
-	// Turns is counted up before anything in the Machine may change: as long as it stands, RoomEventEncryptionInfo says what it said. nil: nobody looks.
+	// Turns is counted up before a verdict may change: as long as it stands RoomEventEncryptionInfo says what it said, and what FinishDecryption did. But when
+	// an event is decrypted that shares its message index with one that was not, the other is a replay. nil: nobody looks.
 	Turns *uint32
 	// Jitter gives random numbers from 0 up to but not 1; nil: the library's.
 	Jitter func() float64

@@ -15,23 +15,42 @@ import (
 // Synchronous calls do not wait for it. When JavaScript runs, every Go call is at a wait, so the turn is free.
 type turn struct {
 	sync.Mutex
-	taken *uint32 // how often, but for calls that only look: as long as it stands, nothing has changed
+	taken *uint32 // how often, but for calls that only look: as long as it stands, no event that was judged would be judged otherwise
+	looks bool    // whoever has the turn only looks
 }
 
 // Lock takes the turn.
 func (t *turn) Lock() {
 	t.Mutex.Lock()
+	t.looks = false
 	*t.taken++
 }
 
-// look takes the turn for a call that changes nothing.
-func (t *turn) look() { t.Mutex.Lock() }
+// look takes the turn for a call that changes no verdict on an event but its own.
+func (t *turn) look() {
+	t.Mutex.Lock()
+	t.looks = true
+}
 
-// give gives the turn up while f waits.
+// give gives the turn up while f waits. Who only looked may have to do with something new then, and no longer only looks.
 func (t *turn) give(f func()) {
 	t.Unlock()
 	defer t.Lock()
 	f()
+}
+
+// lend is give for a wait that brings nothing new when f says so.
+func (t *turn) lend(f func() (news bool)) {
+	looks, news := t.looks, true
+	t.Unlock()
+	defer func() {
+		if looks && !news {
+			t.look()
+		} else {
+			t.Lock()
+		}
+	}()
+	news = f()
 }
 
 // politeStore gives the turn up for every operation.
@@ -51,7 +70,10 @@ func (p politeStore) Pages(ctx context.Context, queries ...store.Query) (pages [
 }
 
 func (p politeStore) Commit(ctx context.Context, b store.Batch) (err error) {
-	p.turn.give(func() { err = p.store.Commit(ctx, b) })
+	p.turn.lend(func() (news bool) {
+		err = p.store.Commit(ctx, b)
+		return err != nil
+	})
 	return err
 }
 
@@ -82,5 +104,10 @@ type queue struct {
 	lock sync.Mutex
 }
 
-func (q *queue) enter() { q.turn.give(q.lock.Lock) }
+func (q *queue) enter() {
+	if !q.lock.TryLock() {
+		q.turn.give(q.lock.Lock)
+	}
+}
+
 func (q *queue) leave() { q.lock.Unlock() }

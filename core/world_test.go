@@ -50,6 +50,7 @@ type world struct {
 	spawn     func(func())
 	rest      func()
 	secret    *keyfile.SenderDataKey
+	turns     *uint32
 	overruled bool // ClaimsMayOverruleDirect
 }
 
@@ -153,6 +154,7 @@ func (w *world) tryOpen() error {
 		Fetcher:                 w.fetcher,
 		Spawn:                   w.spawn,
 		SenderDataKey:           w.secret,
+		Turns:                   w.turns,
 	})
 	if err != nil {
 		return err

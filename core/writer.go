@@ -19,7 +19,7 @@ const maxClashes = 64
 // with what they hold now, and the batch is tried again; a join loses nothing of either side. On any other error nothing is written and
 // everything stays on the shelf for the next time.
 func (m *Machine) Flush(ctx context.Context) error {
-	m.turn.Lock()
+	m.turn.look()
 	defer m.leave()
 	return m.flush(ctx)
 }

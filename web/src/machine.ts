@@ -879,21 +879,30 @@ export class OlmMachine {
   async decryptRoomEvent(event: string | JsonObject, roomId: string): Promise<DecryptedRoomEvent> {
     this.#open();
     const text = jsonText(event);
+    const names = typeof event === "string" ? undefined : namesIfAny(event, roomId);
     await this.#pace.keep();
-    const fromMemory = await this.#decryptFromMemory(text, roomId);
-    const answer = parse<Answers["decrypted"]>(fromMemory || (await this.#engine.callText("decryptRoomEvent", [text, roomId])));
+    const answer = (await this.#decryptFromMemory(text, roomId, names)) ?? parse<Answers["decrypted"]>(await this.#engine.callText("decryptRoomEvent", [text, roomId]));
     if (answer.error === undefined) return answer.event;
     const { code, message, expected, got, ...rest } = answer.error;
     throw new DecryptionError(code, message, { ...rest, expected: expected ?? undefined, got: got ?? undefined });
   }
 
-  /** The answer where nothing has to be read first, or no text: the two synchronous calls are quicker than one that may wait. */
-  async #decryptFromMemory(event: string, roomId: string): Promise<string> {
+  /** The answer where nothing has to be read first: the two synchronous calls are quicker than one that may wait. Whoever asks for the verdict next is told it. */
+  async #decryptFromMemory(text: string, roomId: string, names: EventNames | undefined): Promise<Answers["decrypted"] | undefined> {
     const number = String(++this.#decryptions);
-    const check = this.#engine.syncCall("beginDecryption", [number, event, roomId]);
-    if (check.length === 0) return "";
+    const check = this.#engine.syncCall("beginDecryption", [number, text, roomId]);
+    if (check.length === 0) return undefined;
     const held = await verifySignatures(check).catch(() => new Uint8Array([undecided]));
-    return this.#engine.syncText("finishDecryption", [number, held]);
+    const said = this.#engine.syncText("finishDecryption", [number, held]);
+    if (said === "") return undefined;
+    const answer = parse<Answers["decrypted"]>(said);
+    if (answer.error === undefined) {
+      const { encryptionInfo } = answer.event;
+      // An event under somebody else's name does not take its message index.
+      const owned = encryptionInfo.verdict.state !== "mismatched_sender";
+      this.#verdicts.decrypted(this.#engine.turns, owned ? names : undefined, encryptionInfo);
+    }
+    return answer;
   }
 
   /**
@@ -1122,6 +1131,14 @@ function roomKeyArguments(event: unknown): [sender: string, senderKey: string, p
 
 function textOrEmpty(value: unknown): string {
   return typeof value === "string" ? value : "";
+}
+
+function namesIfAny(event: JsonObject, roomId: string): EventNames | undefined {
+  try {
+    return eventNames(event, roomId);
+  } catch {
+    return undefined;
+  }
 }
 
 function eventNames(given: string | JsonObject, roomId: string): EventNames {

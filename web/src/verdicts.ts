@@ -1,5 +1,5 @@
-// What the machine said of events that are on the screen. A client asks again at every redraw, mostly when nothing has changed: then the answer is the one
-// given before, the very object.
+// What the machine said of events that are on the screen. A client asks when it has decrypted an event, and again at every redraw, mostly when nothing has
+// changed: then the answer is the one given before, the very object.
 
 /** What an event is asked about by. */
 export interface EventNames {
@@ -17,18 +17,35 @@ interface Said<T> {
 
 /** Answers by event, for as long as the machine has not had another turn. */
 export class Verdicts<T extends object> {
-  readonly #said = new Map<string, Said<T>>();
+  /** Of events that were decrypted: their message indexes are their own. */
+  readonly #decrypted = new Map<string, Said<T>>();
+  /** Of others, until an event is decrypted: it may take the message index of one of them, which then is a replay. */
+  readonly #asked = new Map<string, Said<T>>();
   #turns = -1;
 
   /** The answer for an event: remembered, or what `ask` says, frozen. What it throws is not remembered. */
   of(names: EventNames, turns: number, ask: () => T): T {
-    if (turns !== this.#turns || this.#said.size >= most) this.#said.clear();
-    this.#turns = turns;
-    const said = this.#said.get(names.eventId);
+    this.#upTo(turns);
+    const said = this.#decrypted.get(names.eventId) ?? this.#asked.get(names.eventId);
     if (said !== undefined && same(said.names, names)) return said.answer;
     const answer = frozen(ask());
-    this.#said.set(names.eventId, { names, answer });
+    this.#asked.set(names.eventId, { names, answer });
     return answer;
+  }
+
+  /** An event was decrypted at this turn, and has taken its message index; without names one that is not to be remembered. */
+  decrypted(turns: number, names: EventNames | undefined, answer: T): void {
+    this.#upTo(turns);
+    this.#asked.clear();
+    if (names !== undefined) this.#decrypted.set(names.eventId, { names, answer: frozen(answer) });
+  }
+
+  #upTo(turns: number): void {
+    if (turns !== this.#turns || this.#decrypted.size + this.#asked.size >= most) {
+      this.#decrypted.clear();
+      this.#asked.clear();
+    }
+    this.#turns = turns;
   }
 }
 

@@ -193,6 +193,50 @@ describe("verdicts are the policy's table", () => {
     });
   });
 
+  test("what a decryption said is said of the event until anything changes; a replay is noticed whichever of the two was asked about first", async () => {
+    const known = new Person("@known:test", "KNOWN", "yes");
+    const sessions = ["$one", "$two", "$three"].map((id) => ({ id, outbound: new Outbound(room) }));
+    const [one, two, three] = sessions.map(({ id, outbound }) => outbound.event(known.userId, id, secret)) as [JsonObject, JsonObject, JsonObject];
+    const news = new Person("@news:test", "NEWS");
+    await withKit(chrome, async ({ inPage }) => {
+      const got = await inPage(async ({ own, keys, answer, news, one, two, three }) => {
+        const machine = await kit.ks.OlmMachine.open({ ...own, store: { name: "verdicts" } });
+        await machine.receiveKeysQueryResponse(answer);
+        await machine.receiveRoomKeys(keys).stored;
+        await machine.loadRoom("!room:test");
+        const decrypt = (event: JsonObject): Promise<EventEncryptionInfo> => machine.decryptRoomEvent(event, "!room:test").then(({ encryptionInfo }) => encryptionInfo);
+        const ask = (event: JsonObject): EventEncryptionInfo => machine.getRoomEventEncryptionInfo(event, "!room:test");
+        const code = (event: JsonObject): string | null => ask(event).verdict.code;
+
+        const said = await decrypt(one);
+        const same: Record<string, boolean> = { "at once": ask(one) === said };
+        const unasked = code({ ...two, event_id: "$replay" });
+        const underAnother = await decrypt({ ...three, sender: "@other:test" });
+        const before = code({ ...three, sender: "@other:test" });
+        await decrypt(two);
+        await decrypt(three);
+        const replayed = [unasked, code({ ...two, event_id: "$replay" }), before, underAnother.verdict.code, code({ ...three, sender: "@other:test", event_id: "$other" })];
+        same["with others decrypted"] = ask(one) === said;
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        same["when the indexes are written"] = ask(one) === said;
+        await machine.receiveKeysQueryResponse(news);
+        same["with news of somebody"] = ask(one) === said;
+        const alike = JSON.stringify(ask(one)) === JSON.stringify(said);
+        machine.setTrustRequirement("Verified");
+        const strict = ask(one).verdict.shown;
+        await machine.close();
+        return { same, alike, replayed, strict, frozen: Object.isFrozen(said.verdict) };
+      }, { own: me.own, keys: sessions.map(({ outbound }) => outbound.item(known, me)), answer: keysQueryAnswer([known]), news: keysQueryAnswer([news]), one, two, three });
+      assert.deepEqual(got, {
+        same: { "at once": true, "with others decrypted": true, "when the indexes are written": true, "with news of somebody": false },
+        alike: true,
+        replayed: [null, "replayed", "mismatched_sender", "mismatched_sender", "replayed"],
+        strict: false,
+        frozen: true,
+      });
+    });
+  });
+
   test("a nested edit is judged by itself (scenario 127)", async () => {
     const known = new Person("@known:test", "KNOWN", "yes");
     const outer = new Outbound(room);
