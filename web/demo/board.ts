@@ -96,8 +96,10 @@ export class Board {
           this.#busy = false;
           await this.#look();
           this.#drawControls();
+          if (this.#working === now) byId("speeds").setAttribute("aria-busy", "false");
         }
       });
+    byId("speeds").setAttribute("aria-busy", "true");
     now.catch(() => undefined); // it was said
     this.#working = now;
   }
@@ -223,7 +225,7 @@ function keyCard(card: LaneCard): HTMLElement {
   const { schedule, senderData } = copy;
   return el(
     "li",
-    { class: schedule === null ? "key settled" : "key", "data-session": sessionId },
+    { class: schedule === null ? "key settled" : "key", "data-session": sessionId, "data-state": senderData.type },
     el("header", {}, short(sessionId), el("span", { class: "tag" }, card.made ? "made here" : "recorded")),
     el("p", {}, card.sender, el("span", { class: "under" }, `${senderData.deviceId ?? "device not known"}, ${card.client}, ${card.title}`)),
     track.length > 1
@@ -233,7 +235,7 @@ function keyCard(card: LaneCard): HTMLElement {
       "dl",
       {},
       fact("Lane", card.lane === "slow" && card.handed ? "slow, then retry" : card.lane),
-      fact("Tries", String(card.tries)),
+      fact("Tries", el("span", { "data-tries": card.tries }, String(card.tries))),
       schedule === null
         ? fact("Next", card.column === "fast" ? "known" : "settled")
         : fact("Next", card.column === "slow" ? "asking" : el("span", { "data-next": schedule.next, title: schedule.next === 0 ? "as soon as possible" : clock.format(schedule.next) }, until(schedule.next))),

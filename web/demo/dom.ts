@@ -59,3 +59,8 @@ export function shield(color: string, label: string): SVGSVGElement {
 export function short(text: string, length = 10): HTMLElement {
   return el("code", { title: text }, text.length > length ? `${text.slice(0, length)}…` : text);
 }
+
+/** A name in camel case, which may be broken before a capital. */
+export function breakable(name: string): Child[] {
+  return name.split(/(?<=[a-z])(?=[A-Z])/).flatMap((part, i) => (i === 0 ? [part] : [el("wbr"), part]));
+}

@@ -3,9 +3,9 @@
 
 import { KnownSenderError, OlmMachine, type CopyExplanation, type ExportedRoomKeyInfo, type ImportProgress, type ImportResult, type TrustRequirement, type Verdict } from "../dist/index.js";
 import { decrypt, verdictsOf } from "./account.js";
+import { closeMachine, deleteDatabase } from "./databases.js";
 import { makeExport } from "./madefile.js";
 import type { RecordedAccount, RecordedEvent, RecordedExport } from "./recording.js";
-import { deleteDatabase } from "./stage.js";
 
 /** A key file that was chosen. */
 export interface KeyFile {
@@ -56,12 +56,7 @@ export class Files {
 
   /** Begins anew, with an empty database. */
   async restart(): Promise<void> {
-    try {
-      await this.#machine?.close();
-    } catch (thrown) {
-      // A database that another tab has deleted takes no last write; there is nothing to keep then.
-      if (!(thrown instanceof KnownSenderError && thrown.code === "store_lost")) throw thrown;
-    }
+    await closeMachine(this.#machine);
     this.#machine = undefined;
     await deleteDatabase(database);
     await this.open();

@@ -2,10 +2,9 @@
 // a status line; progress is drawn.
 
 import { KnownSenderError, type ImportFailure, type ImportProgress, type ImportResult } from "../dist/index.js";
-import { requirements } from "./account.js";
 import { byId, el, fill, short } from "./dom.js";
 import { isSealed, madePassphrase, type Files, type KeyFile, type Stored, type StoredKey } from "./files.js";
-import { badge, dot, verdictText } from "./sessions.js";
+import { badge, verdictList } from "./sessions.js";
 
 /** What became of the last import. */
 export interface LastImport {
@@ -118,8 +117,10 @@ export class FilesPanel {
           await this.#look();
           this.#busy = false;
           this.#drawControls();
+          if (this.#working === now) byId("files").setAttribute("aria-busy", "false");
         }
       });
+    byId("files").setAttribute("aria-busy", "true");
     now.catch(() => undefined); // it was said
     this.#working = now;
   }
@@ -272,12 +273,12 @@ function withoutHint({ copy, ...rest }: StoredKey): object {
 function keyCard({ roomId, sessionId, copy, verdicts, body }: StoredKey): HTMLElement {
   return el(
     "article",
-    { class: "card stored", "data-session": sessionId, "data-hint": copy.hint === null ? "" : `${copy.hint.userId} ${copy.hint.deviceId}` },
+    { class: "card stored", "data-session": sessionId, "data-state": copy.senderData.type, "data-hint": copy.hint === null ? "" : `${copy.hint.userId} ${copy.hint.deviceId}` },
     el("header", {}, short(sessionId), badge(copy)),
     el("p", {}, roomId, el("span", { class: "under" }, body === null ? "no recorded message" : `opens “${body}”`)),
     copy.why !== null && el("p", { class: "change" }, el("b", {}, "What it is"), copy.why),
     el("p", { class: "change" }, el("b", {}, "What would change it"), copy.wouldChange),
-    el("ul", { class: "dots-line" }, ...requirements.map((requirement) => el("li", {}, dot(verdicts[requirement]), el("span", {}, requirement), el("span", { class: "under" }, verdictText(verdicts[requirement]))))),
+    verdictList(verdicts),
   );
 }
 

@@ -3,11 +3,11 @@
 
 import { KnownSenderError, OlmMachine, type CopyExplanation } from "../dist/index.js";
 import { decrypt } from "./account.js";
+import { closeMachine, deleteDatabase } from "./databases.js";
 import { makeKey } from "./made.js";
 import { changeNote, changeNotes, readNotes, type KeyNote } from "./notes.js";
 import { playServer } from "./playserver.js";
 import type { RecordedAccount, RecordedKey } from "./recording.js";
-import { deleteDatabase } from "./stage.js";
 
 export const laneNames = ["fast", "slow", "retry"] as const;
 export type Lane = (typeof laneNames)[number];
@@ -70,9 +70,7 @@ export class Lanes {
     this.leave();
     const machines = [...this.#machines.values()];
     this.#machines = new Map();
-    // A database that another tab has deleted takes no last write; there is nothing to keep then.
-    const ends = await Promise.allSettled(machines.map((machine) => machine.close()));
-    for (const end of ends) if (end.status === "rejected" && !(end.reason instanceof KnownSenderError && end.reason.code === "store_lost")) throw end.reason;
+    await Promise.all(machines.map(closeMachine));
   }
 
   /** Notes that what is in the slow lane of this tab is the retry's from now on: whoever waits for it goes. */

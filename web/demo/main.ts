@@ -3,13 +3,17 @@
 import { initAsync, KnownSenderError, type TrustRequirement } from "../dist/index.js";
 import { requirements, type Account, type MessageRow, type SessionRow } from "./account.js";
 import { Board } from "./board.js";
-import { byId, el, fill } from "./dom.js";
+import { DamagePanel } from "./damage.js";
+import { breakable, byId, el, fill, short } from "./dom.js";
 import { Files } from "./files.js";
 import { FilesPanel } from "./filespanel.js";
 import { Lanes } from "./lanes.js";
 import { matrix, type Policy } from "./matrix.js";
+import { Player } from "./player.js";
 import { readExports, readRecording, type RecordedAccount } from "./recording.js";
-import { sessionTable, type MissingKey } from "./sessions.js";
+import { compare, comparisonTable } from "./reopened.js";
+import type { Scene } from "./scenes.js";
+import { badge, sessionTable, type MissingKey } from "./sessions.js";
 import { closeAll, deleteAll, openAll, play, stages, type Stage } from "./stage.js";
 import { attempts, card, type Outcome } from "./tamper.js";
 import { timeline } from "./timeline.js";
@@ -47,6 +51,9 @@ class Demo {
   /** The panel of key files, which goes its own way too. */
   readonly files = new FilesPanel();
 
+  /** What plays the scenes in the page. */
+  player: Player | undefined;
+
   /** Resolves when nothing is under way; rejects with what went wrong last. */
   idle(): Promise<void> {
     return this.#working;
@@ -69,13 +76,19 @@ class Demo {
 
   start(): void {
     this.#drawChoices();
-    byId("reopen").addEventListener("click", () => this.#do(() => this.#reopen()));
+    byId("reopen-now").addEventListener("click", () => this.#do(() => this.#reopen()));
     this.#do(async () => {
       await initAsync();
       this.#recording = await readRecording((path) => fetchText(`/recorded/${path}`));
       this.#policy = JSON.parse(await fetchText("/policy.json")) as Policy;
-      this.#drawTampering();
+      // The receiver whose sender signs her device: her identity is known from the last answer.
+      const signed = this.#recording.find(({ answers }) => answers.length > 1);
+      if (signed === undefined) throw new Error("The recording is not whole.");
+      this.#drawTampering(signed);
+      this.player = new Player(JSON.parse(await fetchText("/demo/scenes.json")) as Scene[]);
+      this.player.start();
       await this.#openOrPlay();
+      new DamagePanel(signed).start();
       this.board.start((changed) => new Lanes(this.#recording, changed));
       this.files.start(new Files(this.#recording, await readExports((path) => fetchText(`/recorded/${path}`))));
     });
@@ -85,15 +98,15 @@ class Demo {
   #do(action: () => Promise<void>): void {
     const main = document.querySelector("main");
     const before = this.#working.catch(() => undefined);
+    main?.setAttribute("aria-busy", "true");
     const now = before.then(async () => {
-      main?.setAttribute("aria-busy", "true");
       try {
         await action();
       } catch (thrown) {
         say("bad", thrown instanceof KnownSenderError ? `${thrown.code}: ${thrown.message}` : String(thrown));
         throw thrown;
       } finally {
-        main?.setAttribute("aria-busy", "false");
+        if (this.#working === now) main?.setAttribute("aria-busy", "false");
       }
     });
     now.catch(() => undefined); // it is on the page
@@ -128,15 +141,17 @@ class Demo {
 
   /** Closes every machine, opens new ones on the same databases, and compares what they say. */
   async #reopen(): Promise<void> {
-    const before = JSON.stringify(this.#shown);
+    const before = this.#shown;
+    if (before === undefined) return;
     const from = performance.now();
     await closeAll(this.#accounts);
     this.#accounts = await openAll(this.#recording);
-    await this.#show(this.#stage);
+    const after = await this.#show(this.#stage);
     const took = Math.round(performance.now() - from);
-    const keys = this.#shown?.rows.length ?? 0;
-    if (JSON.stringify(this.#shown) === before) say("good", `Closed, and opened again from IndexedDB in ${took} ms: the same ${keys} keys, the same ${keys * requirements.length} verdicts.`);
-    else say("bad", "Opened again, and something is different.");
+    const comparisons = compare(before, after);
+    fill(byId("reopened"), comparisonTable(comparisons));
+    const same = comparisons.every((one) => one.same);
+    say(same ? "good" : "bad", same ? `Closed, and opened again from IndexedDB in ${took} ms: everything is the same.` : "Opened again, and something is different.", "reopen-status");
   }
 
   /** Asks the machines for the table. */
@@ -158,8 +173,9 @@ class Demo {
     return (await Promise.all(this.#accounts.map((account) => account.messages(requirement)))).flat();
   }
 
-  async #show(stage: Stage): Promise<void> {
-    this.#shown = { stage, ...(await this.#keys()), messages: await this.#messages(this.#requirement) };
+  async #show(stage: Stage): Promise<Shown> {
+    const shown = { stage, ...(await this.#keys()), messages: await this.#messages(this.#requirement) };
+    this.#shown = shown;
     this.#stage = stage;
     for (const input of document.querySelectorAll<HTMLInputElement>("#stages input")) {
       input.checked = Number(input.value) === stage;
@@ -167,24 +183,28 @@ class Demo {
     }
     byId("story").textContent = stages.find((one) => one.stage === stage)?.story ?? "";
     this.#draw();
+    return shown;
   }
 
   #draw(): void {
     if (this.#shown === undefined) return;
     const { rows, missing, messages } = this.#shown;
     const chosen = rows.find(({ sessionId }) => sessionId === this.#chosen) ?? rows[0];
-    fill(byId("sessions"), sessionTable(rows, missing, chosen?.sessionId ?? "", (row) => {
+    const choose = (row: SessionRow): void => {
       this.#chosen = row.sessionId;
       this.#draw();
-    }));
-    fill(byId("why"), ...(chosen === undefined ? [] : why(chosen)));
+    };
+    fill(byId("sessions"), sessionTable(rows, missing, chosen?.sessionId ?? "", choose));
+    const pick = (row: SessionRow): HTMLElement => choice("why", row.sessionId, row === chosen, () => choose(row), short(row.sessionId, 6), badge(row.copy), el("small", {}, row.title));
+    fill(byId("why-keys"), el("legend", { class: "quiet" }, "Room key"), ...rows.map(pick));
+    fill(byId("why-panel"), ...(chosen === undefined ? [] : why(chosen)));
     fill(byId("timeline"), ...timeline(messages));
     fill(byId("matrix"), matrix(this.#policy, rows, this.#requirement));
+    const visible = messages.filter(({ verdict }) => verdict.shown).length;
+    byId("policy-status").textContent = `${this.#requirement}: ${visible} of ${messages.length} messages are shown.`;
   }
 
   #drawChoices(): void {
-    const choice = (name: string, value: string, checked: boolean, chosen: () => void, ...label: (Node | string)[]): HTMLElement =>
-      el("label", { class: "choice" }, el("input", { type: "radio", name, value, checked, change: chosen }), el("span", {}, ...label));
     byId("stages").append(
       ...stages.map(({ stage, title }) => choice("stage", String(stage), stage === this.#stage, () => this.#do(() => this.#playTo(stage)), el("span", { class: "number" }, String(stage)), title)),
     );
@@ -198,20 +218,16 @@ class Demo {
     await this.#show(this.#stage);
   }
 
-  #drawTampering(): void {
-    // The receiver whose sender signs her device: her identity is known from the last answer.
-    const recorded = this.#recording.find(({ answers }) => answers.length > 1);
-    if (recorded === undefined) throw new Error("The recording is not whole.");
+  #drawTampering(recorded: RecordedAccount): void {
     byId("tamper").append(
       ...attempts(recorded).map((attempt) => card(attempt, (outcome) => this.#do(async () => void this.#outcomes.set(attempt.name, await outcome)))),
     );
   }
 }
 
-/** A name that may be broken before "Or". */
-function breakable(name: string): (Node | string)[] {
-  const [first = "", ...rest] = name.split(/(?=Or[A-Z])/);
-  return [first, ...rest.flatMap((part) => [el("wbr"), part])];
+/** A radio button that looks like what it chooses. */
+function choice(name: string, value: string, checked: boolean, chosen: () => void, ...label: (Node | string | null | false)[]): HTMLElement {
+  return el("label", { class: "choice" }, el("input", { id: `${name}-${value.replaceAll(/[^A-Za-z0-9]/g, "-")}`, type: "radio", name, value, checked, change: chosen }), el("span", {}, ...label));
 }
 
 /** How far the play has come, told by what is known. */
@@ -220,8 +236,8 @@ function stageOf(rows: readonly SessionRow[]): Stage {
   return known === 0 ? 1 : known === 1 ? 2 : 3;
 }
 
-function say(kind: "good" | "bad" | "", text: string): void {
-  const status = byId("status");
+function say(kind: "good" | "bad" | "", text: string, line = "status"): void {
+  const status = byId(line);
   status.textContent = text;
   status.className = kind === "" ? "status" : `status ${kind}`;
 }

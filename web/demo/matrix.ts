@@ -2,7 +2,7 @@
 
 import type { ShieldColor, TrustRequirement } from "../dist/index.js";
 import { requirements, type SessionRow } from "./account.js";
-import { el, shield } from "./dom.js";
+import { breakable, el, shield } from "./dom.js";
 import { states } from "./words.js";
 
 /** core/testdata/policy.json, as far as it is drawn. */
@@ -17,7 +17,7 @@ export interface Policy {
 
 /** The table; a column is marked as the one in force, and each state says how many of the room keys above are in it. */
 export function matrix(policy: Policy, rows: readonly SessionRow[], current: TrustRequirement): HTMLElement {
-  const head = requirements.map((requirement) => el("th", { scope: "col", "aria-current": requirement === current && "true" }, requirement));
+  const head = requirements.map((requirement) => el("th", { scope: "col", "aria-current": requirement === current && "true" }, ...breakable(requirement)));
   return el(
     "table",
     { class: "matrix" },
@@ -31,22 +31,23 @@ export function matrix(policy: Policy, rows: readonly SessionRow[], current: Tru
         return el(
           "tr",
           {},
-          el("th", { scope: "row" }, el("span", { class: `badge badge-${type.toLowerCase()}` }, type), here > 0 && el("span", { class: "tag" }, here === 1 ? "1 key above" : `${here} keys above`), el("span", { class: "under" }, says)),
-          ...requirements.map((requirement) => cell(policy, row, requirement)),
+          el("th", { scope: "row" }, el("span", { class: `badge badge-${type.toLowerCase()}` }, type), here > 0 && el("span", { class: "tag" }, here === 1 ? "1 key" : `${here} keys`), el("span", { class: "under" }, says)),
+          ...requirements.map((requirement) => cell(policy, row, requirement, requirement === current)),
         );
       }),
     ),
   );
 }
 
-function cell(policy: Policy, state: string, requirement: TrustRequirement): HTMLElement {
+function cell(policy: Policy, state: string, requirement: TrustRequirement, current: boolean): HTMLElement {
   const row = policy.rows.find((candidate) => candidate.state === state);
   if (row === undefined) throw new Error(`The policy has no row ${state}.`);
   const old = policy.rows.find((candidate) => candidate.state === `${state}_legacy`);
   const legacy = !row.shown[requirement] && old?.shown[requirement] === true;
-  const note = legacy && el("span", { class: "under" }, "legacy keys: shown, grey shield");
+  const at = { "data-requirement": requirement, "data-current": String(current) };
+  const note = legacy && el("span", { class: "under" }, "legacy: shown, grey");
   if (row.shown[requirement]) {
-    return el("td", {}, el("span", { class: "cell" }, shield(row.lax.color, `${row.lax.color} shield`), "shown"));
+    return el("td", { ...at, "data-shown": "true" }, el("span", { class: "cell" }, shield(row.lax.color, `${row.lax.color} shield`), "shown"));
   }
-  return el("td", { class: "no" }, "withheld", el("span", { class: "under" }, el("code", {}, row.code)), note);
+  return el("td", { ...at, class: "no", "data-shown": "false" }, el("span", { class: "cell" }, "withheld"), el("code", {}, ...row.code.split(/(?<=_)/).flatMap((part) => [part, el("wbr")])), note);
 }

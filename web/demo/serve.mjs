@@ -5,16 +5,18 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { top } from "../packaging/rooms.mjs";
 
-/** No inline script or style, nothing from elsewhere, no HTML made from text. The one permission: compiling wasm. */
-export const contentSecurityPolicy = [
+/** No inline script or style, nothing from elsewhere, no HTML made from text. The one permission: compiling wasm. One page may be framed, by us. */
+export const contentSecurityPolicy = (embedded) => [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self'",
   "connect-src 'self'",
   "img-src 'self'",
+  "font-src 'self'",
+  "frame-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
-  "frame-ancestors 'none'",
+  `frame-ancestors ${embedded ? "'self'" : "'none'"}`,
   "require-trusted-types-for 'script'",
   "trusted-types 'none'",
 ].join("; ");
@@ -28,10 +30,12 @@ const types = {
   ".svg": "image/svg+xml",
   ".txt": "text/plain; charset=utf-8",
   ".wasm": "application/wasm",
+  ".woff2": "font/woff2",
 };
 
 const folders = [
-  ["/demo/", ["web/build/demo", "web/demo"], [".js", ".css", ".svg"]],
+  ["/demo/", ["web/build/demo", "web/demo"], [".js", ".css", ".svg", ".json"]],
+  ["/fonts/", ["inter", "jetbrains-mono", "newsreader"].map((name) => `node_modules/@fontsource-variable/${name}/files`), [".woff2"]],
   ["/dist/", ["web/dist"], [".js", ".map", ".wasm"]],
   ["/recorded/", ["core/testdata/recorded"], [".json", ".txt"]],
 ];
@@ -39,6 +43,7 @@ const folders = [
 /** The file behind a path of the page, in the places to look for it. */
 function places(path) {
   if (path === "/") return [join(top, "web/demo/index.html")];
+  if (path === "/tab") return [join(top, "web/demo/tab.html")];
   if (path === "/policy.json") return [join(top, "core/testdata/policy.json")];
   for (const [prefix, roots, extensions] of folders) {
     if (!path.startsWith(prefix) || !extensions.includes(extname(path))) continue;
@@ -48,7 +53,7 @@ function places(path) {
 }
 
 async function answer(request, response) {
-  const headers = { "content-security-policy": contentSecurityPolicy, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" };
+  const headers = { "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" };
   let path;
   try {
     path = decodeURIComponent(new URL(request.url ?? "/", "http://127.0.0.1").pathname);
@@ -58,7 +63,7 @@ async function answer(request, response) {
   for (const file of places(path)) {
     try {
       const bytes = await readFile(file);
-      response.writeHead(200, { ...headers, "content-type": types[extname(file)] });
+      response.writeHead(200, { ...headers, "content-security-policy": contentSecurityPolicy(path === "/tab"), "content-type": types[extname(file)] });
       response.end(bytes);
       return;
     } catch {

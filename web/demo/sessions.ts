@@ -41,7 +41,7 @@ function learnt({ senderData, steps }: CopyExplanation): string {
 /** Four dots, one for each policy. */
 export function dots(verdicts: { readonly [requirement in TrustRequirement]: Verdict }): HTMLElement {
   const says = requirements.map((requirement) => `${requirement}: ${verdictText(verdicts[requirement])}`).join("; ");
-  return el("span", { class: "dots", role: "img", "aria-label": says, title: says.replaceAll("; ", "\n") }, ...requirements.map((requirement) => dot(verdicts[requirement])));
+  return el("span", { class: "dots", role: "img", "data-verdicts": requirements.map((requirement) => verdictCode(verdicts[requirement])).join(" "), "aria-label": says, title: says.replaceAll("; ", "\n") }, ...requirements.map((requirement) => dot(verdicts[requirement])));
 }
 
 /** One dot: full when the message is shown, in the shield's colour; a ring when it is withheld. */
@@ -49,10 +49,24 @@ export function dot(verdict: Verdict): HTMLElement {
   return el("span", { class: verdict.shown ? `dot shown ${verdict.shield.color.toLowerCase()}` : "dot" });
 }
 
+/** A verdict as one word: the shield's colour when it is shown, the code when it is withheld. */
+function verdictCode({ shown, shield, code }: Verdict): string {
+  return shown ? shield.color : (code ?? "");
+}
+
 /** A verdict in words. */
 export function verdictText(verdict: Verdict): string {
   if (!verdict.shown) return `withheld, ${verdict.code ?? ""}`;
   return verdict.shield.color === "None" ? "shown" : `shown, ${verdict.shield.color.toLowerCase()} shield`;
+}
+
+/** What each policy says, a line each. */
+export function verdictList(verdicts: { readonly [requirement in TrustRequirement]: Verdict }): HTMLElement {
+  const line = (requirement: TrustRequirement): HTMLElement => {
+    const verdict = verdicts[requirement];
+    return el("li", { "data-verdict": verdictCode(verdict) }, dot(verdict), el("span", {}, requirement), el("span", { class: "under" }, verdictText(verdict)));
+  };
+  return el("ul", { class: "dots-line", "aria-label": "What each policy says" }, ...requirements.map(line));
 }
 
 /** The id of the button that chooses a row. */
@@ -89,7 +103,7 @@ function line(row: SessionRow, chosen: boolean, choose: (row: SessionRow) => voi
 function missingLine({ sessionId, notice }: MissingKey): HTMLElement {
   return el(
     "tr",
-    { class: "notice", "data-session": sessionId },
+    { class: "notice", "data-session": sessionId, "data-code": notice.code },
     el("th", { scope: "row" }, short(sessionId), el("span", { class: "under" }, "kept back")),
     el("td", {}, notice.sender, el("span", { class: "under" }, "matrix-js-sdk")),
     el("td", { colspan: 3 }, el("span", { class: "badge" }, "no key"), el("span", { class: "under" }, `${notice.code}: “${notice.reason}”`)),

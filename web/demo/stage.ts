@@ -2,6 +2,7 @@
 // any time; that deletes the databases first.
 
 import { Account } from "./account.js";
+import { closeMachine, deleteDatabase } from "./databases.js";
 import type { RecordedAccount } from "./recording.js";
 
 /** How far the play has come. */
@@ -45,20 +46,10 @@ export async function play(accounts: readonly Account[], from: number, to: Stage
 
 /** Closes all receivers. */
 export async function closeAll(accounts: readonly Account[]): Promise<void> {
-  await Promise.all(accounts.map(({ machine }) => machine.close()));
+  await Promise.all(accounts.map(({ machine }) => closeMachine(machine)));
 }
 
 /** Deletes the databases of all receivers. They must be closed. */
 export async function deleteAll(recording: readonly RecordedAccount[]): Promise<void> {
   await Promise.all(recording.map((recorded) => deleteDatabase(Account.database(recorded))));
-}
-
-/** Deletes a database. Resolves when it is gone. */
-export function deleteDatabase(name: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.deleteDatabase(name);
-    request.onsuccess = () => resolve();
-    request.onerror = () => reject(request.error ?? new Error(`The database ${name} could not be deleted.`));
-    // Another tab of this page closes its connection when it is asked to; this waits for it.
-  });
 }

@@ -5,7 +5,7 @@ import { OlmMachine, type Explanation, type TrustRequirement, type Verdict } fro
 import { decrypt, requirements, verdictsOf } from "./account.js";
 import { el, short } from "./dom.js";
 import type { RecordedAccount, RecordedEvent, RecordedKey } from "./recording.js";
-import { badge, dot, verdictText } from "./sessions.js";
+import { badge, verdictList } from "./sessions.js";
 import { reason } from "./words.js";
 
 /** What came of an attempt. */
@@ -167,16 +167,14 @@ export function card(attempt: Attempt, result: (outcome: Promise<Outcome>) => vo
   const button = el("button", { type: "button", id: `tamper-${attempt.name}` }, attempt.button);
   const place = el("div", { "aria-live": "polite" });
   button.addEventListener("click", () => {
-    button.disabled = true;
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true"); // not `disabled`, which would take the focus from under the finger
     const running = attempt.run();
-    result(running);
-    running
-      .then((outcome) => place.replaceChildren(outcomeOf(outcome)))
-      .finally(() => {
-        button.disabled = false;
-        button.focus();
-      })
-      .catch(() => undefined); // told by result
+    result(running.then((outcome) => {
+      place.replaceChildren(outcomeOf(outcome));
+      return outcome;
+    }));
+    void running.catch(() => undefined).then(() => button.setAttribute("aria-disabled", "false"));
   });
   return el("article", { class: "card", "data-attempt": attempt.name }, el("h3", {}, attempt.title), el("p", {}, attempt.story), diff(attempt.difference), place, button);
 }
@@ -205,9 +203,9 @@ function outcomeOf({ verdicts, explanation, recovered }: Outcome): HTMLElement {
       {},
       copy === undefined ? el("span", { class: "badge badge-discarded" }, "discarded") : badge(copy),
       " ",
-      tombstone === undefined ? reason(code) : el("span", {}, "A tombstone is left: ", el("code", {}, tombstone.reason), `, ${clock.format(tombstone.at)}, of `, short(tombstone.senderKey, 8)),
+      tombstone === undefined ? reason(code) : el("span", {}, "A tombstone is left: ", el("code", { "data-tombstone": tombstone.reason }, tombstone.reason), `, ${clock.format(tombstone.at)}, of `, short(tombstone.senderKey, 8)),
     ),
-    el("ul", { class: "dots-line" }, ...requirements.map((requirement) => el("li", {}, dot(verdicts[requirement]), el("span", {}, requirement), el("span", { class: "under" }, verdictText(verdicts[requirement]))))),
-    recovered !== null && el("p", {}, "After a good answer: ", el("span", { class: `badge badge-${recovered.toLowerCase()}` }, recovered)),
+    verdictList(verdicts),
+    recovered !== null && el("p", { "data-recovered": recovered }, "After a good answer: ", el("span", { class: `badge badge-${recovered.toLowerCase()}` }, recovered)),
   );
 }

@@ -3,30 +3,47 @@
 import type { CopyExplanation, ExplanationStep } from "../dist/index.js";
 import type { SessionRow } from "./account.js";
 import { el, short } from "./dom.js";
-import { badge } from "./sessions.js";
-import { found, questions } from "./words.js";
+import { badge, verdictList } from "./sessions.js";
+import { found, questions, states } from "./words.js";
 
 const time = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 /** The panel for one room key. */
 export function why(row: SessionRow): HTMLElement[] {
   const { copy } = row;
-  const { masterKey } = copy.senderData;
   return [
-    el("p", {}, badge(copy), " ", short(row.sessionId)),
-    el("ol", { class: "steps" }, ...questions.map(({ step, asks }) => line(copy, step, asks))),
-    el("p", { class: "change" }, el("b", {}, "What would change it"), copy.wouldChange),
+    el("ol", { class: "steps", "aria-label": "The way" }, ...questions.map(({ step, asks }) => line(copy, step, asks))),
     el(
-      "dl",
-      { class: "facts" },
-      el("dt", {}, "Arrived"),
-      el("dd", {}, time.format(copy.receivedAt)),
-      el("dt", {}, "Sender key"),
-      el("dd", {}, short(copy.senderKey, 20)),
-      el("dt", {}, "Master key"),
-      el("dd", {}, masterKey === undefined ? "none known" : short(masterKey, 20)),
+      "div",
+      { class: "conclusions" },
+      el("h3", {}, "So the sender is"),
+      el("p", { class: "conclusion" }, badge(copy), el("span", { class: "under" }, states.find(({ type }) => type === copy.senderData.type)?.says ?? "")),
+      el("h3", {}, "And each policy says"),
+      verdictList(row.verdicts),
+      el("h3", {}, "What would change it"),
+      el("p", { class: "change" }, copy.wouldChange),
+      el("h3", {}, "The key"),
+      facts(row),
     ),
   ];
+}
+
+function facts({ sender, sessionId, copy }: SessionRow): HTMLElement {
+  const { masterKey } = copy.senderData;
+  return el(
+    "dl",
+    { class: "facts" },
+    el("dt", {}, "Session"),
+    el("dd", {}, short(sessionId, 20)),
+    el("dt", {}, "Sender"),
+    el("dd", {}, sender),
+    el("dt", {}, "Sender key"),
+    el("dd", {}, short(copy.senderKey, 20)),
+    el("dt", {}, "Master key"),
+    el("dd", {}, masterKey === undefined ? "none known" : short(masterKey, 20)),
+    el("dt", {}, "Arrived"),
+    el("dd", {}, time.format(copy.receivedAt)),
+  );
 }
 
 /** Steps that a known sender has behind it. They are taken once: what is known stays known, whatever becomes of the device. */
@@ -39,7 +56,7 @@ function line({ steps }: CopyExplanation, letter: ExplanationStep["step"], asks:
   const words = [...new Set(taken.map(({ evidence }) => evidence))];
   return el(
     "li",
-    { class: ["step", taken.length > 0 && "lit", settled && "settled", last && "last"].filter(Boolean).join(" ") },
+    { class: ["step", taken.length > 0 && "lit", settled && "settled", last && "last"].filter(Boolean).join(" "), "data-step": letter },
     el("span", { class: "letter", "aria-hidden": "true" }, letter),
     el("p", {}, el("span", { class: "quiet" }, `Step ${letter}, ${taken.length > 0 ? "taken" : settled ? "taken when it became known" : "not taken"}: `), asks),
     ...words.map((word) => el("p", { class: "evidence" }, words.length > 1 ? `${where(taken, word)}: ${found(word)}` : found(word))),

@@ -1,0 +1,146 @@
+// One damaged record: six room keys in a database of their own, one bit turned behind the machine's back, and what the machine says of each key
+// when it is opened again.
+
+import { OlmMachine, type CopyExplanation, type StoreReport } from "../dist/index.js";
+import { decrypt } from "./account.js";
+import { closeMachine, damageRecord, deleteDatabase, type Damage } from "./databases.js";
+import { byId, el, fill, short } from "./dom.js";
+import { makeKey } from "./made.js";
+import type { RecordedAccount, RecordedKey } from "./recording.js";
+import { badge } from "./sessions.js";
+
+const database = "knownsender-demo-damage";
+const made = 4;
+
+/** What became of a key: it stands; its record is damaged and nobody has noticed yet; it was set aside. */
+type Fate = "stands" | "damaged" | "set aside";
+
+export class DamagePanel {
+  #machine: OlmMachine | undefined;
+  #keys: readonly RecordedKey[] = [];
+  #damaged = new Map<string, Damage>();
+  #reports: StoreReport[] = [];
+  #working: Promise<void> = Promise.resolve();
+  readonly #recorded: RecordedAccount;
+
+  constructor(recorded: RecordedAccount) {
+    this.#recorded = recorded;
+  }
+
+  start(): void {
+    byId("damage-reopen").addEventListener("click", () => this.#do(() => this.#reopen()));
+    byId("damage-receive").addEventListener("click", () => this.#do(() => this.#receive()));
+    byId("damage-restart").addEventListener("click", () => this.#do(() => this.#restart()));
+    this.#do(async () => {
+      await this.#restart();
+      return "";
+    });
+  }
+
+  #do(action: () => Promise<string>): void {
+    const section = byId("damage");
+    section.setAttribute("aria-busy", "true");
+    const now = this.#working.then(async () => {
+      try {
+        const said = await action();
+        await this.#draw();
+        say("", said);
+      } catch (thrown) {
+        say("bad", thrown instanceof Error ? thrown.message : String(thrown));
+      } finally {
+        if (this.#working === now) section.setAttribute("aria-busy", "false");
+      }
+    });
+    this.#working = now;
+  }
+
+  async #open(): Promise<OlmMachine> {
+    const { userId, deviceId, identityKeys } = this.#recorded;
+    const machine = await OlmMachine.open({ userId, deviceId, identityKeys, store: { name: database } });
+    machine.registerStoreReportCallback((report) => {
+      if (report.code === "record_quarantined") this.#reports.push(report);
+    });
+    this.#machine = machine;
+    return machine;
+  }
+
+  /** An empty database, the sender's identity, two recorded keys of hers and four that are made here. */
+  async #restart(): Promise<string> {
+    await closeMachine(this.#machine);
+    await deleteDatabase(database);
+    this.#damaged.clear();
+    this.#reports = [];
+    const machine = await this.#open();
+    await machine.updateTrackedUsers([...new Set(this.#recorded.keys.map(({ sender }) => sender))]);
+    await machine.receiveKeysQueryResponse(this.#recorded.answers.at(-1) ?? "{}", machine.queryKeysForUsers(machine.outdatedUsers()).id);
+    this.#keys = [...this.#recorded.keys, ...(await Promise.all(Array.from({ length: made }, () => makeKey(this.#recorded))))];
+    return this.#receive();
+  }
+
+  async #receive(): Promise<string> {
+    if (this.#machine === undefined) await this.#open();
+    await this.#machine?.receiveRoomKeys(this.#keys).stored;
+    const healed = this.#damaged.size;
+    this.#damaged.clear();
+    this.#reports = [];
+    return healed === 0 ? `${this.#keys.length} room keys are stored.` : "Received again, and stored: all keys stand.";
+  }
+
+  async #reopen(): Promise<string> {
+    await closeMachine(this.#machine);
+    this.#reports = [];
+    const machine = await this.#open();
+    const stands = (await Promise.all(this.#keys.map((key) => this.#copy(machine, key)))).filter((copy) => copy !== null).length;
+    if (stands === this.#keys.length) return "Opened again: every key stands.";
+    return `Opened again: ${this.#keys.length - stands === 1 ? "one record is" : `${this.#keys.length - stands} records are`} set aside, ${stands} keys stand.`;
+  }
+
+  /** Closes the machine and turns a bit of the key's record. It stays closed until it is opened again. */
+  async #damage(key: RecordedKey): Promise<string> {
+    await closeMachine(this.#machine);
+    this.#machine = undefined;
+    this.#damaged.set(key.sessionId, await damageRecord(database, key.sessionId));
+    return "One bit is turned. Nobody has noticed: close and reopen.";
+  }
+
+  async #copy(machine: OlmMachine, { roomId, sessionId }: RecordedKey): Promise<CopyExplanation | null> {
+    await machine.loadRoom(roomId);
+    return (await machine.explain(roomId, sessionId)).copies[0] ?? null;
+  }
+
+  async #draw(): Promise<void> {
+    const machine = this.#machine;
+    const tiles: HTMLElement[] = [];
+    for (const [i, key] of this.#keys.entries()) {
+      const copy = machine === undefined ? null : await this.#copy(machine, key);
+      const event = this.#recorded.events.find(({ sessionId }) => sessionId === key.sessionId);
+      const opened = machine === undefined || event === undefined ? null : await decrypt(machine, event.text, event.roomId);
+      const fate: Fate = machine === undefined ? (this.#damaged.has(key.sessionId) ? "damaged" : "stands") : copy === null ? "set aside" : "stands";
+      tiles.push(this.#tile(key, i, fate, copy, opened?.body ?? null, opened?.verdict.code ?? null));
+    }
+    fill(byId("damage-keys"), ...tiles);
+    const [report] = this.#reports;
+    fill(byId("damage-report"), ...(report === undefined ? [] : ["The machine reported ", el("code", { "data-report": report.code }, report.code), ` in ${report.table ?? "the database"}: ${report.message}`]));
+  }
+
+  #tile(key: RecordedKey, i: number, fate: Fate, copy: CopyExplanation | null, body: string | null, code: string | null): HTMLElement {
+    const damage = this.#damaged.get(key.sessionId);
+    const hex = (byte: number): string => byte.toString(16).padStart(2, "0");
+    const recorded = i < this.#recorded.keys.length;
+    const said = body !== null ? `opens “${body}”` : code !== null ? `its message: ${code}` : recorded ? "recorded" : "made here";
+    return el(
+      "li",
+      { class: "tile", "data-fate": fate, "data-session": key.sessionId },
+      el("p", { class: "tile-head" }, short(key.sessionId), el("span", { class: "fate" }, fate)),
+      el("p", {}, copy === null ? el("span", { class: "badge" }, fate === "set aside" ? "no key" : "machine closed") : badge(copy), el("span", { class: "under" }, said)),
+      damage !== undefined && el("p", { class: "diff" }, `byte ${damage.byte} of ${damage.length}: `, el("del", {}, hex(damage.before)), " ", el("ins", {}, hex(damage.after))),
+      fate === "stands" && el("button", { type: "button", id: `damage-${i + 1}`, "aria-label": `Damage the record of key ${i + 1}`, click: () => this.#do(() => this.#damage(key)) }, "Damage it"),
+    );
+  }
+}
+
+function say(kind: "good" | "bad" | "", text: string): void {
+  const status = byId("damage-status");
+  status.textContent = text;
+  status.className = kind === "" ? "status" : `status ${kind}`;
+}

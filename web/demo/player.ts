@@ -1,0 +1,128 @@
+// What plays the scenes in the page: beside each part the list of its scenes, a button, and what came of them.
+
+import { byId, el, fill } from "./dom.js";
+import { pause, play, type Played, type Scene } from "./scenes.js";
+
+/** How long a thing that is about to be touched is shown, in milliseconds. */
+const glance = 650;
+
+export class Player {
+  readonly #scenes: readonly Scene[];
+  readonly #buttons: HTMLElement[] = [];
+  #playing = false;
+  #stopped = false;
+  #hurried = false;
+  readonly played = new Map<string, Played>();
+
+  constructor(scenes: readonly Scene[]) {
+    this.#scenes = scenes;
+  }
+
+  start(): void {
+    for (const place of document.querySelectorAll<HTMLElement>(".player")) {
+      const section = place.dataset["section"] ?? "";
+      const scenes = this.#scenes.filter((scene) => scene.section === section);
+      const button = el("button", { type: "button", "data-play": section, click: () => this.#press(section) }, "Play");
+      this.#buttons.push(button);
+      fill(
+        place,
+        el("ol", { class: "scenes", "aria-label": "Scenes" }, ...scenes.map(({ name, title }) => el("li", { "data-scene": name }, el("span", { class: "mark", "aria-hidden": "true" }), el("span", {}, title, el("span", { class: "quiet" }))))),
+        el("div", { class: "controls" }, button, el("p", { id: `played-${section}`, class: "result-line", role: "status" })),
+      );
+    }
+    byId("play-all").addEventListener("click", () => void this.#pressAll());
+  }
+
+  /** Plays everything without stopping to show what is touched. */
+  async playAll(): Promise<readonly Played[]> {
+    this.#hurried = true;
+    try {
+      await this.#run(this.#scenes);
+    } finally {
+      this.#hurried = false;
+    }
+    return [...this.played.values()];
+  }
+
+  #press(section: string): void {
+    if (this.#playing) this.#stopped = true;
+    else void this.#run(this.#scenes.filter((scene) => scene.section === section));
+  }
+
+  async #pressAll(): Promise<void> {
+    if (this.#playing) {
+      this.#stopped = true;
+      return;
+    }
+    await this.#run(this.#scenes);
+  }
+
+  async #run(scenes: readonly Scene[]): Promise<void> {
+    this.#playing = true;
+    this.#stopped = false;
+    this.#drawButtons();
+    for (const { name } of scenes) this.#mark(name, "");
+    const sections = new Set(scenes.map(({ section }) => section));
+    const all = sections.size > 1;
+    byId("played").textContent = all ? "Playing…" : "";
+    let section = "";
+    try {
+      for (const scene of scenes) {
+        if (this.#stopped) break;
+        if (all && scene.section !== section) byId(scene.section).scrollIntoView({ block: "start" });
+        section = scene.section;
+        this.#mark(scene.name, "playing");
+        let played: Played;
+        try {
+          played = await play(scene, (element) => this.#show(element));
+        } catch (thrown) {
+          played = { scene, wrong: [String(thrown)] };
+        }
+        this.played.set(scene.name, played);
+        this.#mark(scene.name, played.wrong.length === 0 ? "held" : "failed", played.wrong);
+        this.#summarise(section);
+        if (!this.#hurried) await pause(glance);
+      }
+    } finally {
+      this.#playing = false;
+      this.#drawButtons();
+    }
+    if (!all) return;
+    const held = scenes.filter(({ name }) => this.played.get(name)?.wrong.length === 0).length;
+    const things = scenes.reduce((sum, { expected }) => sum + expected.length, 0);
+    byId("played").textContent = held === scenes.length ? `${held} scenes, ${things} things looked at: everything is as expected.` : `${held} of ${scenes.length} scenes were as expected.`;
+    byId("played").className = held === scenes.length ? "status good" : "status bad";
+  }
+
+  /** Lights what is about to be touched. */
+  async #show(element: HTMLElement): Promise<void> {
+    if (this.#hurried) return;
+    const seen = element.matches("input[type=radio]") ? (element.parentElement ?? element) : element;
+    seen.scrollIntoView({ block: "nearest" });
+    seen.classList.add("touched");
+    await pause(glance);
+    seen.classList.remove("touched");
+  }
+
+  #mark(name: string, state: string, wrong: readonly string[] = []): void {
+    const line = document.querySelector<HTMLElement>(`[data-scene="${name}"]`);
+    if (line === null) return;
+    line.dataset["state"] = state;
+    const said = line.querySelector<HTMLElement>(".quiet, .wrong");
+    if (said === null) return;
+    said.className = wrong.length > 0 ? "wrong" : "quiet";
+    said.textContent = wrong.length > 0 ? wrong.join(". ") : state === "held" ? ", as expected" : state === "playing" ? ", playing" : "";
+  }
+
+  #summarise(section: string): void {
+    const scenes = this.#scenes.filter((scene) => scene.section === section);
+    const held = scenes.filter(({ name }) => this.played.get(name)?.wrong.length === 0).length;
+    const line = byId(`played-${section}`);
+    line.textContent = held === scenes.length ? (held === 1 ? "As expected" : "All as expected") : `${held} of ${scenes.length} as expected`;
+  }
+
+  #drawButtons(): void {
+    for (const button of this.#buttons) button.textContent = this.#playing ? "Stop" : "Play";
+    byId("play-all").textContent = this.#playing ? "Stop" : "Play every scene";
+  }
+}

@@ -1,0 +1,109 @@
+// One tab of several over one database: a document and a machine of its own. Nothing passes between the tabs but what the package passes.
+
+import { initAsync, OlmMachine } from "../dist/index.js";
+import { decrypt } from "./account.js";
+import { closeMachine, deleteDatabase } from "./databases.js";
+import { byId, el, fill, short } from "./dom.js";
+import { readRecording, type RecordedAccount } from "./recording.js";
+import { badge } from "./sessions.js";
+
+const database = "knownsender-demo-tabs";
+/** Told when the database was deleted and may be opened anew; and that a room has keys now. */
+const channel = new BroadcastChannel(database);
+
+class Tab {
+  #machine: OlmMachine | undefined;
+  #working: Promise<void> = Promise.resolve();
+
+  constructor(private readonly recorded: RecordedAccount) {}
+
+  start(): void {
+    const click = (id: string, action: () => Promise<string>): void => byId(id).addEventListener("click", () => this.#do(action));
+    click("tab-receive", () => this.#receive());
+    click("tab-answer", () => this.#answer());
+    click("tab-restart", async () => {
+      await this.#close();
+      await deleteDatabase(database);
+      await this.#open();
+      channel.postMessage("restarted");
+      return "The database is empty again.";
+    });
+    channel.addEventListener("message", () => this.#do(async () => {
+      await this.#close();
+      await this.#open();
+      return "Another tab started over.";
+    }));
+    this.#do(async () => {
+      await this.#open();
+      return "";
+    });
+  }
+
+  #do(action: () => Promise<string>): void {
+    const main = document.querySelector("main");
+    main?.setAttribute("aria-busy", "true");
+    const now = this.#working.then(async () => {
+      try {
+        const said = await action();
+        await this.#draw();
+        if (said !== "") byId("tab-status").textContent = said;
+      } catch (thrown) {
+        byId("tab-status").textContent = thrown instanceof Error ? thrown.message : String(thrown);
+      } finally {
+        if (this.#working === now) main?.setAttribute("aria-busy", "false");
+      }
+    });
+    this.#working = now;
+  }
+
+  async #open(): Promise<void> {
+    const { userId, deviceId, identityKeys } = this.recorded;
+    const machine = await OlmMachine.open({ userId, deviceId, identityKeys, store: { name: database }, trustRequirement: "CrossSigned" });
+    machine.registerRoomKeyUpdatedCallback((keys) => this.#do(async () => `${keys.length} room keys arrived.`));
+    machine.registerSenderDataUpdatedCallback((updates) => this.#do(async () => updates.map(({ sessionId, after }) => `${sessionId.slice(0, 6)}… is ${after.type} now.`).join(" ")));
+    this.#machine = machine;
+  }
+
+  async #close(): Promise<void> {
+    const machine = this.#machine;
+    this.#machine = undefined;
+    await closeMachine(machine);
+  }
+
+  async #receive(): Promise<string> {
+    await this.#machine?.receiveRoomKeys(this.recorded.keys).stored;
+    return `${this.recorded.keys.length} room keys arrived here, and are stored.`;
+  }
+
+  /** The senders are asked about, and the recorded answer comes. */
+  async #answer(): Promise<string> {
+    const machine = this.#machine;
+    if (machine === undefined) return "";
+    await machine.updateTrackedUsers([...new Set(this.recorded.keys.map(({ sender }) => sender))]);
+    await machine.receiveKeysQueryResponse(this.recorded.answers.at(-1) ?? "{}", machine.queryKeysForUsers(machine.outdatedUsers()).id);
+    return "The answer came here.";
+  }
+
+  async #draw(): Promise<void> {
+    const machine = this.#machine;
+    if (machine === undefined) return;
+    const lines: HTMLElement[] = [];
+    for (const { roomId, sessionId } of this.recorded.keys) {
+      await machine.loadRoom(roomId);
+      const [copy] = (await machine.explain(roomId, sessionId)).copies;
+      const event = this.recorded.events.find((one) => one.sessionId === sessionId);
+      if (copy === undefined || event === undefined) continue;
+      const { body, verdict } = await decrypt(machine, event.text, roomId);
+      lines.push(el("li", { "data-state": copy.senderData.type, "data-shown": String(verdict.shown) }, el("span", {}, short(sessionId), " ", badge(copy)), el("span", { class: body === null ? "body withheld" : "body" }, body ?? `withheld: ${verdict.code ?? ""}`)));
+    }
+    fill(byId("tab-keys"), ...(lines.length > 0 ? lines : [el("li", { class: "none" }, "No room keys yet.")]));
+  }
+}
+
+const side = location.hash.slice(1);
+byId("tab-title").textContent = side === "" ? "One more tab" : `The ${side} tab`;
+await initAsync();
+const recording = await readRecording(async (path) => (await fetch(`/recorded/${path}`)).text());
+const recorded = recording.find(({ answers }) => answers.length > 1);
+if (recorded === undefined) throw new Error("The recording is not whole.");
+new Tab(recorded).start();
