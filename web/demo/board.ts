@@ -163,13 +163,14 @@ export class Board {
     const before = new Map(this.#shown?.cards.map((card) => [card.sessionId, card]));
     const places = new Map([...document.querySelectorAll<HTMLElement>("#lanes .key")].map((card) => [card.dataset["session"] ?? "", card.getBoundingClientRect()]));
     this.#shown = shown;
+    byId("lanes").dataset["requests"] = String(shown.requests);
     for (const lane of laneNames) {
       const cards = shown.cards.filter(({ column }) => column === lane);
       // What waits comes first, the next to be asked about at the top; below it what is settled, the latest at the top.
       const waiting = cards.filter(({ copy }) => copy.schedule !== null).sort((a, b) => (a.copy.schedule?.next ?? 0) - (b.copy.schedule?.next ?? 0));
       const settled = cards.filter(({ copy }) => copy.schedule === null).reverse();
       byId(`count-${lane}`).textContent = String(shown.counts[lane]);
-      fill(byId(`lane-${lane}`), ...[...waiting, ...settled].map(keyCard), cards.length === 0 && el("li", { class: "none" }, columns[lane].none));
+      fill(byId(`lane-${lane}`), ...[...waiting, ...settled].map(keyCard), cards.length === 0 && el("li", { class: "nothing" }, columns[lane].none));
     }
     fill(byId("note-fast"), shown.counts.fast === 1 ? "key, known on arrival" : "keys, known on arrival");
     fill(byId("note-slow"), `waiting; ${shown.requests === 1 ? "1 request" : `${shown.requests} requests`} under way`);

@@ -31,6 +31,18 @@ function set(element: Element, attributes: Attributes): void {
   }
 }
 
+/** What a table's parts are, said aloud: where the style sheet lays them out as something else, a browser may forget. */
+const tableRoles: Readonly<Record<string, string>> = { table: "table", thead: "rowgroup", tbody: "rowgroup", tr: "row", td: "cell" };
+
+/** Gives a table and its parts their roles. */
+export function withRoles(table: HTMLElement): HTMLElement {
+  for (const part of [table, ...table.querySelectorAll("*")]) {
+    const role = tableRoles[part.localName] ?? (part.localName === "th" ? (part.getAttribute("scope") === "row" ? "rowheader" : "columnheader") : undefined);
+    if (role !== undefined) part.setAttribute("role", role);
+  }
+  return table;
+}
+
 /** The element with an id. */
 export function byId(id: string): HTMLElement {
   const found = document.getElementById(id);

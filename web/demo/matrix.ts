@@ -2,7 +2,7 @@
 
 import type { ShieldColor, TrustRequirement } from "../dist/index.js";
 import { requirements, type SessionRow } from "./account.js";
-import { breakable, el, shield } from "./dom.js";
+import { breakable, el, shield, withRoles } from "./dom.js";
 import { states } from "./words.js";
 
 /** core/testdata/policy.json, as far as it is drawn. */
@@ -18,7 +18,7 @@ export interface Policy {
 /** The table; a column is marked as the one in force, and each state says how many of the room keys above are in it. */
 export function matrix(policy: Policy, rows: readonly SessionRow[], current: TrustRequirement): HTMLElement {
   const head = requirements.map((requirement) => el("th", { scope: "col", "aria-current": requirement === current && "true" }, ...breakable(requirement)));
-  return el(
+  return withRoles(el(
     "table",
     { class: "matrix" },
     el("caption", { class: "quiet" }, "What each policy shows of each state"),
@@ -36,7 +36,7 @@ export function matrix(policy: Policy, rows: readonly SessionRow[], current: Tru
         );
       }),
     ),
-  );
+  ));
 }
 
 function cell(policy: Policy, state: string, requirement: TrustRequirement, current: boolean): HTMLElement {

@@ -2,7 +2,7 @@
 
 import type { CopyExplanation, SenderData, TrustRequirement, Verdict, WithheldNotice } from "../dist/index.js";
 import { requirements, type SessionRow } from "./account.js";
-import { el, short } from "./dom.js";
+import { el, short, withRoles } from "./dom.js";
 
 /** A key that was kept back, and the notice that says so. */
 export interface MissingKey {
@@ -77,13 +77,13 @@ export function rowId(sessionId: string): string {
 /** The table. `choose` is called with the row that was chosen. */
 export function sessionTable(rows: readonly SessionRow[], missing: readonly MissingKey[], chosen: string, choose: (row: SessionRow) => void): HTMLElement {
   const head = ["Room key", "Sender", "What is known", "How it was learnt", "Policies"];
-  return el(
+  return withRoles(el(
     "table",
     { class: "sessions" },
     el("caption", { class: "quiet" }, "Room keys and their senders"),
     el("thead", {}, el("tr", {}, ...head.map((title) => el("th", { scope: "col" }, title)))),
     el("tbody", {}, ...rows.map((row) => line(row, row.sessionId === chosen, choose)), ...missing.map(missingLine)),
-  );
+  ));
 }
 
 function line(row: SessionRow, chosen: boolean, choose: (row: SessionRow) => void): HTMLElement {

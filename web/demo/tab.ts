@@ -96,7 +96,7 @@ class Tab {
       const { body, verdict } = await decrypt(machine, event.text, roomId);
       lines.push(el("li", { "data-state": copy.senderData.type, "data-shown": String(verdict.shown) }, el("span", {}, short(sessionId), " ", badge(copy)), el("span", { class: body === null ? "body withheld" : "body" }, body ?? `withheld: ${verdict.code ?? ""}`)));
     }
-    fill(byId("tab-keys"), ...(lines.length > 0 ? lines : [el("li", { class: "none" }, "No room keys yet.")]));
+    fill(byId("tab-keys"), ...(lines.length > 0 ? lines : [el("li", { class: "nothing" }, "No room keys yet.")]));
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { MessageRow } from "./account.js";
 import { el, shield } from "./dom.js";
-import { reason } from "./words.js";
+import { reason, states } from "./words.js";
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: "UTC" });
 
@@ -19,7 +19,7 @@ function message({ event, body, verdict }: MessageRow): HTMLElement {
     el("header", {}, el("b", {}, event.sender), el("time", { datetime: sent.toISOString() }, clock.format(sent))),
     body === null ? el("p", { class: "body" }, reason(verdict.code ?? "")) : el("p", { class: "body" }, body),
     verdict.shown
-      ? el("p", { class: "verdict" }, verdict.code !== null && reason(verdict.code), shield(verdict.shield.color, `${verdict.shield.color} shield`))
+      ? el("p", { class: "verdict" }, el("span", {}, verdict.code !== null ? reason(verdict.code) : (states.find(({ row }) => row === verdict.state)?.says ?? "")), shield(verdict.shield.color, `${verdict.shield.color} shield`))
       : el("p", { class: "verdict" }, el("span", {}, "withheld ", el("code", {}, verdict.code ?? ""), el("span", { class: "under" }, verdict.names.decryptionErrorCode ?? ""))),
   );
 }
