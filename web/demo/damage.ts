@@ -134,7 +134,7 @@ export class DamagePanel {
       el("p", { class: "tile-head" }, short(key.sessionId), el("span", { class: "fate" }, fate)),
       el("p", {}, copy === null ? el("span", { class: "badge" }, fate === "set aside" ? "no key" : "machine closed") : badge(copy), el("span", { class: "under" }, said)),
       damage !== undefined && el("p", { class: "diff" }, `byte ${damage.byte} of ${damage.length}: `, el("del", {}, hex(damage.before)), " ", el("ins", {}, hex(damage.after))),
-      fate === "stands" && el("button", { type: "button", id: `damage-${i + 1}`, "aria-label": `Damage the record of key ${i + 1}`, click: () => this.#do(() => this.#damage(key)) }, "Damage it"),
+      fate === "stands" && el("button", { type: "button", id: `damage-${i + 1}`, "aria-label": `Damage it: key ${i + 1}`, click: () => this.#do(() => this.#damage(key)) }, "Damage it"),
     );
   }
 }
