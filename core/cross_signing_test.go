@@ -561,7 +561,7 @@ func TestDamagedPrivateKeys(t *testing.T) {
 			if err != nil || len(d.heard.reports) != 1 || d.heard.reports[0].Code != core.CodeRecordQuarantined {
 				t.Errorf("%v; reported %+v", err, d.heard.reports)
 			}
-			if aside := d.quarantine(); len(aside) != 1 || !bytes.Equal(aside[0].Value, bad) {
+			if aside := d.quarantine(); len(aside) != 1 || !bytes.Equal(bytesAside(&aside[0]), bad) {
 				t.Errorf("%d rows were set aside", len(aside))
 			}
 			d.pumps(s)

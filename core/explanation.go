@@ -25,6 +25,7 @@ type CopyExplanation struct {
 	Hint        *Hint          // whose key a claimed copy says it is, if that is known
 	Why         string         // one sentence: why the copy is what it is, "" where the steps say it
 	WouldChange string         // one sentence
+	Remedy      Remedy         // the same in one word
 }
 
 // Explain walks every copy of a session through the finder once more, for its trace, and keeps nothing of it. Errors: those of the store.
@@ -48,10 +49,27 @@ func (m *Machine) Explain(ctx context.Context, room ids.RoomID, id megolm.Sessio
 	for _, c := range in.all() {
 		finding := m.finder.Judge(m.trust, c)
 		hint := m.hint(c)
-		e.Copies = append(e.Copies, CopyExplanation{Copy: c, Finding: finding, Hint: hint, Why: m.why(c, hint), WouldChange: m.wouldChange(c)})
+		e.Copies = append(e.Copies, CopyExplanation{Copy: c, Finding: finding, Hint: hint, Why: m.why(c, hint)})
+		last := &e.Copies[len(e.Copies)-1]
+		last.Remedy, last.WouldChange = m.remedy(c)
 	}
 	return e, nil
 }
+
+// Remedy is what would change what a copy is, in one stable word.
+type Remedy string
+
+// The remedies.
+const (
+	RemedyFromSender     Remedy = "room_key_from_sender" // a claimed key: the same one from its sender
+	RemedyGoodSignature  Remedy = "good_signature"       // a suspended one: a /keys/query answer with a signature that holds
+	RemedyDevice         Remedy = "device_keys"          // a /keys/query answer that lists the device
+	RemedyIdentity       Remedy = "identity"             // one with the owner's identity
+	RemedyCrossSignature Remedy = "cross_signature"      // the owner signs the device
+	RemedyVerification   Remedy = "verification"         // we verify the user
+	RemedyReverify       Remedy = "verify_again"         // we verify the user once more, or withdraw it
+	RemedyNone           Remedy = "none"                 // nothing does
+)
 
 // why is the sentence for a user who wonders what a key from a file or backup is.
 func (m *Machine) why(c *sender.Copy, hint *Hint) string {
@@ -88,30 +106,30 @@ func (m *Machine) why(c *sender.Copy, hint *Hint) string {
 	return text
 }
 
-// wouldChange is the sentence for a user who wonders about a shield.
-func (m *Machine) wouldChange(c *sender.Copy) string {
+// remedy is the word and the sentence for a user who wonders about a shield.
+func (m *Machine) remedy(c *sender.Copy) (Remedy, string) {
 	if c.Provenance == sender.Claimed {
-		return "A file, a backup or whoever hands a key over cannot prove who made it. Receiving the same key from its sender would."
+		return RemedyFromSender, "A file, a backup or whoever hands a key over cannot prove who made it. Receiving the same key from its sender would."
 	}
 	if c.Suspended {
-		return "The server shows a wrong cross-signature for the sending device. A /keys/query answer with a good one would lift the suspension."
+		return RemedyGoodSignature, "The server shows a wrong cross-signature for the sending device. A /keys/query answer with a good one would lift the suspension."
 	}
 	user := string(c.OlmUser)
 	switch c.Current.Kind {
 	case sender.UnknownDevice:
-		return "The sending device is not known. A /keys/query answer that lists it for " + user + " would tell."
+		return RemedyDevice, "The sending device is not known. A /keys/query answer that lists it for " + user + " would tell."
 	case sender.DeviceInfo:
 		if _, known := m.trust.Identity(c.OlmUser); !known {
-			return "The device is known, its owner's cross-signing identity is not. A /keys/query answer with the identity of " + user + " would tell."
+			return RemedyIdentity, "The device is known, its owner's cross-signing identity is not. A /keys/query answer with the identity of " + user + " would tell."
 		}
-		return "The device is not cross-signed by " + user + ". When its owner signs it, the next /keys/query answer will tell."
+		return RemedyCrossSignature, "The device is not cross-signed by " + user + ". When its owner signs it, the next /keys/query answer will tell."
 	case sender.VerificationViolation:
-		return user + " was verified and has another identity now. Verifying " + user + " again, or withdrawing the verification, would change it."
+		return RemedyReverify, user + " was verified and has another identity now. Verifying " + user + " again, or withdrawing the verification, would change it."
 	case sender.SenderUnverified:
 		if m.trust.Verification(c.OlmUser) == trust.Unverified {
-			return "The sender is known but not verified. Verifying " + user + " would change it."
+			return RemedyVerification, "The sender is known but not verified. Verifying " + user + " would change it."
 		}
-		return "The sender is known by a master key that is not the one " + user + " has now. It stays as it is."
+		return RemedyNone, "The sender is known by a master key that is not the one " + user + " has now. It stays as it is."
 	}
-	return "Nothing: the sender is known and verified."
+	return RemedyNone, "Nothing: the sender is known and verified."
 }

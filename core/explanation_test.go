@@ -30,20 +30,21 @@ func TestExplanations(t *testing.T) {
 		trace    string
 		step     byte
 		sentence string
+		remedy   core.Remedy
 	}{
-		{name: "unknown device", hooks: []testkit.Hook{testkit.WithoutDeviceKeys}, trace: "ABC", step: 'C', sentence: "lists it for @alice:example.org"},
-		{name: "device, no identity", trace: "ABDEF", step: 'F', sentence: "identity of @alice:example.org"},
+		{name: "unknown device", hooks: []testkit.Hook{testkit.WithoutDeviceKeys}, trace: "ABC", step: 'C', sentence: "lists it for @alice:example.org", remedy: core.RemedyDevice},
+		{name: "device, no identity", trace: "ABDEF", step: 'F', sentence: "identity of @alice:example.org", remedy: core.RemedyIdentity},
 		{name: "device not signed", given: func(w *world, alice *testkit.User, phone *testkit.Device) {
 			phone.NotCrossSigned()
 			w.answer(alice)
-		}, hooks: []testkit.Hook{testkit.WithoutDeviceKeys}, trace: "ABDEG", step: 'G', sentence: "When its owner signs it"},
+		}, hooks: []testkit.Hook{testkit.WithoutDeviceKeys}, trace: "ABDEG", step: 'G', sentence: "When its owner signs it", remedy: core.RemedyCrossSignature},
 		{name: "unverified", given: func(w *world, alice *testkit.User, _ *testkit.Device) { w.answer(alice) },
-			trace: "ABJ", step: 'J', sentence: "Verifying @alice:example.org"},
+			trace: "ABJ", step: 'J', sentence: "Verifying @alice:example.org", remedy: core.RemedyVerification},
 		{name: "verified", given: func(w *world, alice *testkit.User, _ *testkit.Device) {
 			w.me.Verifies(alice)
 			w.verifyMe()
 			w.answer(alice)
-		}, trace: "ABJ", step: 'J', sentence: "Nothing"},
+		}, trace: "ABJ", step: 'J', sentence: "Nothing", remedy: core.RemedyNone},
 		{name: "violation", given: func(w *world, alice *testkit.User, phone *testkit.Device) {
 			w.me.Verifies(alice)
 			w.verifyMe()
@@ -51,7 +52,7 @@ func TestExplanations(t *testing.T) {
 			alice.ResetIdentity()
 			phone.NotCrossSigned().CrossSigned()
 			w.answer(alice)
-		}, trace: "ABJ", step: 'J', sentence: "withdrawing the verification"},
+		}, trace: "ABJ", step: 'J', sentence: "withdrawing the verification", remedy: core.RemedyReverify},
 		{name: "pinned under an earlier identity", given: func(w *world, alice *testkit.User, _ *testkit.Device) { w.answer(alice) },
 			then: func(w *world, alice *testkit.User, phone *testkit.Device) {
 				alice.ResetIdentity()
@@ -59,11 +60,11 @@ func TestExplanations(t *testing.T) {
 				w.me.Verifies(alice)
 				w.verifyMe()
 				w.answer(alice)
-			}, trace: "ABJ", step: 'J', sentence: "It stays as it is"},
+			}, trace: "ABJ", step: 'J', sentence: "It stays as it is", remedy: core.RemedyNone},
 		{name: "suspended", given: func(w *world, alice *testkit.User, phone *testkit.Device) {
 			phone.NotCrossSigned().CorruptlyCrossSigned()
 			w.answer(alice)
-		}, hooks: []testkit.Hook{testkit.WithoutDeviceKeys}, trace: "ABDEGH", step: 'H', sentence: "would lift the suspension"},
+		}, hooks: []testkit.Hook{testkit.WithoutDeviceKeys}, trace: "ABDEGH", step: 'H', sentence: "would lift the suspension", remedy: core.RemedyGoodSignature},
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -89,8 +90,8 @@ func TestExplanations(t *testing.T) {
 				if got := steps(c); got != story.trace || c.Finding.Step != story.step {
 					t.Errorf("trace %s, step %c, want %s", got, c.Finding.Step, story.trace)
 				}
-				if !strings.Contains(c.WouldChange, story.sentence) {
-					t.Errorf("%q", c.WouldChange)
+				if !strings.Contains(c.WouldChange, story.sentence) || c.Remedy != story.remedy {
+					t.Errorf("%s: %q", c.Remedy, c.WouldChange)
 				}
 				w.flush()
 				if dump(t, w.rows) != before {
@@ -118,8 +119,8 @@ func TestExplanationsOfTheRest(t *testing.T) {
 	if err != nil || len(e.Copies) != 1 || len(e.Tombstones) != 1 || e.Withheld == nil || e.Withheld.Code != "m.unverified" {
 		t.Fatalf("%+v %v", e, err)
 	}
-	if e.Copies[0].Provenance != sender.Claimed || !strings.Contains(e.Copies[0].WouldChange, "cannot prove who made it") {
-		t.Errorf("%q", e.Copies[0].WouldChange)
+	if e.Copies[0].Provenance != sender.Claimed || !strings.Contains(e.Copies[0].WouldChange, "cannot prove who made it") || e.Copies[0].Remedy != core.RemedyFromSender {
+		t.Errorf("%s: %q", e.Copies[0].Remedy, e.Copies[0].WouldChange)
 	}
 	if e.Tombstones[0].Reason == "" || e.Tombstones[0].OlmUser != "@alice:example.org" {
 		t.Errorf("%+v", e.Tombstones[0])

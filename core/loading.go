@@ -355,7 +355,7 @@ func (m *Machine) takeReplays(row *store.Row) {
 // quarantine sets a damaged row aside: a copy of its bytes goes to the quarantine table with the next batch, the row itself stays until
 // something good takes its place, and the listener is told. Once for each row.
 func (m *Machine) quarantine(table store.Table, row *store.Row, why error) {
-	aside := record.QuarantineRow(table, *row)
+	aside := record.QuarantineRow(*row, record.Aside{Table: table, Code: reasonOf(why), At: m.now()})
 	name := aside.Key.String()
 	if m.quarantined[name] {
 		return

@@ -34,7 +34,7 @@ func (a announcer) SenderDataUpdated(updates []core.SenderDataUpdate) {
 
 func (a announcer) StoreReported(r core.StoreReport) {
 	a.host.Emit("store_reported", object(nil, func(dst []byte) []byte {
-		return text(text(text(dst, "code", r.Code), "table", string(r.Table)), "message", r.Message)
+		return text(textOrNull(text(dst, "code", r.Code), "table", string(r.Table)), "message", r.Message)
 	}))
 }
 

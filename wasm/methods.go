@@ -82,6 +82,7 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 	door.Sync("setTrustRequirement", p.openedNow(1, p.setTrustRequirement))
 	door.Async("explain", p.opened(2, p.explain))
 	door.Async("roomKeyCounts", p.opened(0, p.roomKeyCounts))
+	door.Async("diagnose", p.opened(0, p.diagnose))
 
 	p.registerImports(door)
 	p.registerOlm(door)
@@ -506,6 +507,23 @@ func (p *program) explain(ctx context.Context, args [][]byte) ([]byte, error) {
 		return nil, err
 	}
 	return appendExplanation(nil, explanation), nil
+}
+
+// diagnose answers [unwritten, next retry, and for each kind of damage table, code, count, last found at]: one flat list is the smallest code.
+func (p *program) diagnose(ctx context.Context, _ [][]byte) ([]byte, error) {
+	d, err := p.machine.Diagnose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answer := signedjson.AppendInt(append(signedjson.AppendInt([]byte("["), int64(d.Unwritten)), ','), d.NextRetry)
+	for i := range d.Quarantined {
+		q := &d.Quarantined[i]
+		answer = signedjson.AppendString(append(answer, ','), string(q.Table))
+		answer = signedjson.AppendString(append(answer, ','), q.Code)
+		answer = signedjson.AppendInt(append(answer, ','), int64(q.Count))
+		answer = signedjson.AppendInt(append(answer, ','), q.At)
+	}
+	return append(answer, ']'), nil
 }
 
 func (p *program) roomKeyCounts(ctx context.Context, _ [][]byte) ([]byte, error) {

@@ -307,7 +307,7 @@ func appendExplanation(dst []byte, e *core.Explanation) []byte {
 						return textOrNull(dst, "device", step.Device)
 					})
 				})
-				return text(textOrNull(dst, "why", c.Why), "wouldChange", c.WouldChange)
+				return text(text(textOrNull(dst, "why", c.Why), "wouldChange", c.WouldChange), "remedy", string(c.Remedy))
 			})
 		})
 		dst = array(name(dst, "tombstones"), len(e.Tombstones), func(dst []byte, i int) []byte {

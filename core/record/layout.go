@@ -177,15 +177,3 @@ func JudgeNotesPrefix() store.Key { return store.Key{"judge"} }
 
 // JudgeNoteKey is the key of one such note.
 func JudgeNoteKey(name string) store.Key { return store.Key{"judge", name} }
-
-// QuarantineRow is the row in which a damaged row is set aside: its bytes as they were found. Nothing reads it but people; the original may
-// then be written over.
-func QuarantineRow(table store.Table, row store.Row) store.Row {
-	value := row.Value
-	if value == nil {
-		value = []byte{}
-	}
-	key := make(store.Key, 0, len(row.Key)+1)
-	key = append(append(key, string(table)), row.Key...)
-	return store.Row{Table: store.Quarantine, Key: key[:min(len(key), store.MaxKeyParts)], Value: value}
-}

@@ -591,23 +591,54 @@ func TestLyingLengths(t *testing.T) {
 	}
 }
 
-// The quarantine keeps the damaged bytes, in a row of their own.
+// The quarantine keeps the damaged bytes, in a row of their own that says why and when.
 func TestQuarantine(t *testing.T) {
 	row := record.CopyRow(copies(t)["claimed"])
 	row.Value = []byte("damaged")
-	aside := record.QuarantineRow(store.Copies, row)
-	if aside.Table != store.Quarantine || string(aside.Value) != "damaged" || !aside.Key.Equal(append(store.Key{"copies"}, row.Key...)) {
+	why := record.Aside{Table: store.Copies, Code: record.CodeBadFrame, At: 1_700_000_000_123}
+	aside := record.QuarantineRow(row, why)
+	if aside.Table != store.Quarantine || !aside.Key.Equal(append(store.Key{"copies"}, row.Key...)) {
 		t.Fatalf("set aside as %+v", aside)
 	}
-	empty := record.QuarantineRow(store.Users, store.Row{Key: store.Key{"a", "b", "c", "d", "e", "f", "g", "h"}})
+	if got, found := record.ParseQuarantine(&aside); got != why || string(found) != "damaged" {
+		t.Errorf("%+v, %q", got, found)
+	}
+	empty := record.QuarantineRow(store.Row{Key: store.Key{"a", "b", "c", "d", "e", "f", "g", "h"}}, record.Aside{Table: store.Users})
 	if empty.Value == nil || len(empty.Key) != store.MaxKeyParts {
 		t.Fatalf("set aside as %+v", empty)
 	}
+	if got, found := record.ParseQuarantine(&empty); got.Table != store.Users || len(found) != 0 {
+		t.Errorf("%+v, %q", got, found)
+	}
+	huge := record.QuarantineRow(store.Row{Key: store.Key{"a"}, Value: make([]byte, store.MaxValue)}, why)
+	if got, _ := record.ParseQuarantine(&huge); len(huge.Value) != store.MaxValue || got != why {
+		t.Errorf("%d bytes, %+v", len(huge.Value), got)
+	}
 	s := store.NewMemory()
-	for _, r := range []store.Row{aside, empty} {
+	for _, r := range []store.Row{aside, empty, huge} {
 		if err := s.Commit(t.Context(), store.Batch{Ops: []store.Op{{Table: r.Table, Key: r.Key, Expect: store.AnyRev, Value: r.Value}}}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What older versions and the store below set aside has no header, and anything may lie there: the table is told where it is one, and no words but ours.
+func TestQuarantineWithoutHeader(t *testing.T) {
+	whole := record.QuarantineRow(store.Row{Key: store.Key{"k"}, Value: []byte("bytes")}, record.Aside{Table: store.Users, Code: "bad_record", At: 7})
+	var values [][]byte
+	for n := range len(whole.Value) - len("bytes") {
+		values = append(values, whole.Value[:n])
+	}
+	values = append(values, []byte("damaged"), []byte("KSQ\x01\x06SECRET12345678"), []byte("KSQ\x01\xffbad_record12345678"))
+	for _, value := range values {
+		row := store.Row{Table: store.Quarantine, Key: store.Key{"users", "k"}, Value: value}
+		if aside, found := record.ParseQuarantine(&row); aside != (record.Aside{Table: store.Users}) || !bytes.Equal(found, value) {
+			t.Errorf("%q: %+v, %q", value, aside, found)
+		}
+	}
+	row := store.Row{Key: store.Key{"a place"}, Value: whole.Value}
+	if aside, _ := record.ParseQuarantine(&row); aside.Table != "" || aside.Code != "bad_record" {
+		t.Errorf("%+v", aside)
 	}
 }
 

@@ -12,6 +12,7 @@ await build({
   format: "esm",
   target: "es2022",
   minifyWhitespace: true,
+  minifySyntax: true,
   sourcemap: true,
   sourcesContent: true,
   tsconfig: "web/tsconfig.json",

@@ -6,15 +6,18 @@
 
 import { encryptAttachment } from "./attachment.js";
 import { DecryptionError } from "./decryption.js";
+import { diagnose, type Parts } from "./diagnosis.js";
 import { Engine } from "./engine.js";
 import { EngineStoppedError, KnownSenderError } from "./errors.js";
 import type { HostFetch } from "./fetch.js";
-import { IdbHost, type IdbEvent, type IdbMethod } from "./idb/index.js";
+import { IdbHost, type IdbMethod } from "./idb/index.js";
 import { backedUpKeys, exportedKeys, exportKeys, importKeys, type ImportSource } from "./imports.js";
 import { isObject, jsonText, member, parse } from "./json.js";
 import { wasmModule } from "./load.js";
 import type { HostMethod } from "./program.js";
+import { Reports, storeReport } from "./reports.js";
 import { bytesOf, crossSigningKeysFrom, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
+import { sentenceOf } from "./sentences.js";
 import { watchSleep } from "./sleep.js";
 import { storeKeyMethods } from "./storekey.js";
 import { Tabs } from "./tabs.js";
@@ -29,6 +32,7 @@ import type {
   CrossSigningStatus,
   DecryptedOlmEvent,
   DecryptedRoomEvent,
+  Diagnosis,
   EncryptionSettings,
   EventEncryptionInfo,
   Explanation,
@@ -154,24 +158,21 @@ export class OlmMachine {
   readonly identityKeys: { readonly ed25519: string; readonly curve25519: string };
 
   readonly #engine: Engine;
-  readonly #tabs: Tabs | undefined;
+  readonly #parts: Parts;
   #decryptions = 0;
   readonly #pace = new Pace();
   readonly #verdicts = new Verdicts<EventEncryptionInfo>();
-  readonly #reports: Set<(report: StoreReport) => void>;
   #trustRequirement: TrustRequirement;
   #closing: Promise<void> | undefined;
   #locked = false;
 
-  private constructor(engine: Engine, tabs: Tabs | undefined, reports: Set<(report: StoreReport) => void>, options: OpenOptions, identityKeys: OlmMachine["identityKeys"], requirement: TrustRequirement) {
-    this.#engine = engine;
-    this.#tabs = tabs;
-    this.#reports = reports;
+  private constructor(parts: Parts, options: OpenOptions, identityKeys: OlmMachine["identityKeys"], requirement: TrustRequirement) {
+    this.#engine = parts.engine;
+    this.#parts = parts;
     this.userId = options.userId;
     this.deviceId = options.deviceId;
     this.identityKeys = identityKeys;
     this.#trustRequirement = requirement;
-    engine.on("store_reported", (json) => report(reports, parse<StoreReport>(json)));
   }
 
   /**
@@ -189,12 +190,14 @@ export class OlmMachine {
   static async open(options: OpenOptions): Promise<OlmMachine> {
     const requirement = options.trustRequirement ?? "Untrusted";
     const name = databaseName(options.store);
-    const reports = new Set<(report: StoreReport) => void>();
+    const reports = new Reports();
     let flush: () => Promise<unknown> = () => Promise.resolve();
     const key = storeKey(member(options.store as JsonObject, "encryption"));
-    const methods = { ...(name === "" ? {} : idbHost(reports, () => flush())), ...(key[0] === "" ? {} : storeKeyMethods()) };
+    const database = name === "" ? undefined : new IdbHost({ onEvent: (event) => reports.tell(storeReport(event)), beforeClose: async () => void (await flush()) });
+    const methods = { ...(database === undefined ? {} : methodsOf(database)), ...(key[0] === "" ? {} : storeKeyMethods()) };
     const fetch = options.http?.fetch;
     const engine = await Engine.start(await wasmModule(), fetch === undefined ? { methods } : { methods, fetch });
+    engine.on("store_reported", (json) => reports.tell(parse<StoreReport>(json)));
     // With no notices to take in, this writes whatever is unwritten and nothing else.
     flush = () => engine.call("receiveRoomKeysWithheld", []);
     const lanes = (word: string): void => {
@@ -227,8 +230,12 @@ export class OlmMachine {
       engine.syncText("meetPeers", []);
     }
     tabs?.opened();
+    const parts: Parts = { engine, reports, database, name, encryption: key[0], tabs, fetches: fetch !== undefined, asleep: false };
     const stopWatching = watchSleep({
-      awake: (awake) => lanes(awake ? "resume" : "pause"),
+      awake: (awake) => {
+        parts.asleep = !awake;
+        lanes(awake ? "resume" : "pause");
+      },
       online: () => lanes("nudge"),
       present: (present) => (present ? tabs?.back() : tabs?.rest()),
     });
@@ -236,7 +243,7 @@ export class OlmMachine {
       stopWatching();
       tabs?.close(); // a program that has died leads nobody
     });
-    return new OlmMachine(engine, tabs, reports, options, identityKeys, requirement);
+    return new OlmMachine(parts, options, identityKeys, requirement);
   }
 
   // Room keys.
@@ -711,7 +718,7 @@ export class OlmMachine {
   retryNow(): void {
     this.#open();
     this.#engine.syncCall("lanes", ["nudge"]);
-    this.#tabs?.nudge();
+    this.#parts.tabs?.nudge();
   }
 
   /** What the lanes of this tab have under way, for people who watch. */
@@ -884,7 +891,7 @@ export class OlmMachine {
     const answer = (await this.#decryptFromMemory(text, roomId, names)) ?? parse<Answers["decrypted"]>(await this.#engine.callText("decryptRoomEvent", [text, roomId]));
     if (answer.error === undefined) return answer.event;
     const { code, message, expected, got, ...rest } = answer.error;
-    throw new DecryptionError(code, message, { ...rest, expected: expected ?? undefined, got: got ?? undefined });
+    throw new DecryptionError(code, sentenceOf(code) ?? message, { ...rest, expected: expected ?? undefined, got: got ?? undefined });
   }
 
   /** The answer where nothing has to be read first: the two synchronous calls are quicker than one that may wait. Whoever asks for the verdict next is told it. */
@@ -947,11 +954,14 @@ export class OlmMachine {
 
   /**
    * Says why a room key's sender is what it is: the steps the finder takes, the evidence, what would change it, what became of keys that are
-   * not here. Errors: `bad_room_id`, those of a bad session id.
+   * not here. Codes are for programs, sentences for people; {@link sentenceOf} has one for every code of a verdict too. Errors: `bad_room_id`, those of a bad
+   * session id.
    */
   async explain(roomId: string, sessionId: string): Promise<Explanation> {
     this.#open();
-    return parse<Explanation>(await this.#engine.callText("explain", [roomId, sessionId]));
+    const told = parse<Explanation>(await this.#engine.callText("explain", [roomId, sessionId]));
+    const copies = told.copies.map((copy) => ({ ...copy, steps: copy.steps.map((step) => ({ ...step, sentence: sentenceOf(step.evidence) ?? "" })) }));
+    return { ...told, copies, tombstones: told.tombstones.map((tombstone) => ({ ...tombstone, sentence: sentenceOf(tombstone.reason) ?? "" })) };
   }
 
   // Callbacks. What one throws is printed and stops no other.
@@ -968,12 +978,21 @@ export class OlmMachine {
 
   /** Hears of what happens to the store without anybody asking. */
   registerStoreReportCallback(callback: (report: StoreReport) => void): Unregister {
-    const own = (report: StoreReport): void => callback(report);
-    this.#reports.add(own);
-    return () => void this.#reports.delete(own);
+    return this.#parts.reports.on(callback);
   }
 
   // The store.
+
+  /**
+   * Says how the machine and its store do: versions, whether the browser promised to keep the database, how much room there is, whether it is the same one as
+   * last time, what could not be read and was set aside, what waits to be asked about, and what was reported since it was opened. It answers as well when
+   * the store is lost or the program has ended; not when the machine was closed or locked. Plain data for a report of a problem: there is nothing secret in
+   * it, and no name of a room or a user. Errors: none of its own.
+   */
+  async diagnose(): Promise<Diagnosis> {
+    this.#open();
+    return diagnose(this.#parts);
+  }
 
   /**
    * Has the database open with another key from now on, of either kind, and with the old one no more. It takes one small transaction; open tabs go on. The
@@ -982,7 +1001,9 @@ export class OlmMachine {
    */
   async changeStoreKey(from: StoreKey, to: StoreKey): Promise<void> {
     this.#open();
-    await this.#engine.call("changeStoreKey", [...storeKey(from, true), ...storeKey(to, true)]);
+    const key = storeKey(to, true);
+    await this.#engine.call("changeStoreKey", [...storeKey(from, true), ...key]);
+    this.#parts.encryption = key[0];
   }
 
   // The end.
@@ -1081,40 +1102,9 @@ function backupSource({ backupVersion, decryptionKey }: { backupVersion: string;
   throw new KnownSenderError("bad_backup_key", "This is not the private key of a backup.", { expected: "{ base64 } or { recoveryKey }" });
 }
 
-/** The program's IndexedDB, and what happens to it without anybody asking. */
-function idbHost(reports: ReadonlySet<(report: StoreReport) => void>, flush: () => Promise<unknown>): Record<string, HostMethod> {
-  const host = new IdbHost({
-    onEvent: (event) => report(reports, storeReport(event)),
-    beforeClose: async () => void (await flush()),
-  });
-  return Object.fromEntries(idbMethods.map((method) => [`idb.${method}`, (request: Uint8Array) => host.call(method, request)]));
-}
-
-function report(reports: ReadonlySet<(report: StoreReport) => void>, what: StoreReport): void {
-  for (const callback of [...reports]) {
-    try {
-      callback(what);
-    } catch (thrown) {
-      console.error(thrown); // one callback's failure is not another's
-    }
-  }
-}
-
-function storeReport(event: IdbEvent): StoreReport {
-  switch (event.kind) {
-    case "blocked":
-      return { code: "blocked", table: null, message: "An older tab holds the database; opening goes on when it lets go." };
-    case "blocking":
-      return { code: "blocking", table: null, message: "Another tab upgrades or deletes the database; it was closed here." };
-    case "terminated":
-      return { code: "terminated", table: null, message: "The browser closed the connection to the database; the next call opens it again." };
-    case "reopened":
-      return { code: "reopened", table: null, message: "The connection to the database was opened again." };
-    case "store_lost":
-      return { code: "store_lost", table: null, message: "The database was deleted or replaced." };
-    case "persistence":
-      return { code: `persistence_${event.state}`, table: null, message: "The browser answered the wish not to evict the database." };
-  }
+/** The program's IndexedDB. */
+function methodsOf(database: IdbHost): Record<string, HostMethod> {
+  return Object.fromEntries(idbMethods.map((method) => [`idb.${method}`, (request: Uint8Array) => database.call(method, request)]));
 }
 
 /** Sender, sender key and payload of an item. What is not there, or of the wrong type, is empty: the gate refuses it under its name. */

@@ -84,6 +84,11 @@ export class Tabs {
     return this.#channel !== undefined;
   }
 
+  /** Whether this tab runs the lanes. */
+  get leading(): boolean {
+    return this.#leading;
+  }
+
   /** The machine is open: it is told what was heard meanwhile, and this tab may lead. Until it does, it follows. */
   opened(): void {
     this.#open();

@@ -392,6 +392,8 @@ export interface ExplanationStep {
   readonly evidence: string;
   /** Which description of the device the step looked at; null where that makes no difference. */
   readonly device: "embedded" | "stored" | null;
+  /** What the evidence means, in one sentence. */
+  readonly sentence: string;
 }
 
 /** What remains of a room key that was discarded, because the sender's own message proved a forgery. There is no ratchet in it. */
@@ -399,6 +401,8 @@ export interface Tombstone {
   readonly senderKey: string;
   /** For example `embedded_cross_signature_wrong`. */
   readonly reason: string;
+  /** The same in one sentence. */
+  readonly sentence: string;
   /** Milliseconds since 1970. */
   readonly at: number;
 }
@@ -450,8 +454,14 @@ export interface CopyExplanation {
   readonly steps: readonly ExplanationStep[];
   /** One sentence on what a claimed key is; null for direct ones, whose steps say it. */
   readonly why: string | null;
-  /** One sentence. */
+  /** One sentence on what would change what is known of the sender. */
   readonly wouldChange: string;
+  /**
+   * The same in one word. `room_key_from_sender`: a claimed key, the same one from its sender. `good_signature`, `device_keys`, `identity`: a
+   * `/keys/query` answer with a signature that holds, the sending device, its owner's identity. `cross_signature`: the owner signs the device.
+   * `verification`: we verify the owner. `verify_again`: we do once more, or withdraw it. `none`: nothing does.
+   */
+  readonly remedy: "room_key_from_sender" | "good_signature" | "device_keys" | "identity" | "cross_signature" | "verification" | "verify_again" | "none";
 }
 
 /** matrix-sdk-crypto's `RoomKeyCounts`, kept, never counted. */
@@ -480,11 +490,89 @@ export interface StoreReport {
    * - `store_lost`: the database is gone or was replaced; open the machine again
    * - `persistence_granted`, `persistence_denied`, `persistence_unsupported`: what the browser said to the wish not to evict the data, where it takes
    *   its time: opening does not wait for it
+   * - `storage_low`: the browser leaves this site less than 32 MiB; told once, and again after there was room
+   * - `storage_full`: a write found no room (`quota`); what was to be written is kept in memory and goes with the next write
    */
   readonly code: string;
   /** The table concerned; null when it is the database as a whole. */
   readonly table: string | null;
   readonly message: string;
+}
+
+/** A report and when it came. */
+export interface PastStoreReport extends StoreReport {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** Rows of one table that could not be read for one reason. They were set aside; everything else was loaded. */
+export interface QuarantinedRows {
+  /** Null where it cannot be told. */
+  readonly table: string | null;
+  /** `bad_frame`, `bad_checksum`, `bad_record`, `bad_row_key`, `unknown_format`, `unknown_seal`; null where nobody wrote it down. */
+  readonly code: string | null;
+  readonly count: number;
+  /** When one of them was last found, in milliseconds since 1970; 0 where nobody wrote it down. */
+  readonly lastFoundAt: number;
+}
+
+/** How a database does. */
+export interface StoreHealth {
+  /** Of the IndexedDB database; null for a machine in memory, and then all that only a database has is null as well. */
+  readonly name: string | null;
+  /** What kind of key this machine opened it with; null: what is stored is not encrypted. */
+  readonly encryption: "passphrase" | "hostKey" | null;
+  /** The version of the database's schema, as it was found or made. */
+  readonly schema: number | null;
+  /**
+   * A random name that the database was given when it was made. Another one than last time says that the database was evicted or deleted in between, and
+   * that this one began empty.
+   */
+  readonly generation: string | null;
+  /** This machine's opening made it: it began empty. A client that has a sync token, and finds this true, has lost what was stored. */
+  readonly created: boolean;
+  /** What the browser said to the wish not to evict it; `asked` while it has not answered. */
+  readonly persistence: "granted" | "denied" | "unsupported" | "asked" | null;
+  /** What this origin uses and may use, in bytes, as the browser estimates it; null where it does not. */
+  readonly usage: number | null;
+  readonly quota: number | null;
+  /** Less than 32 MiB are left. */
+  readonly low: boolean;
+}
+
+/** What the lanes have under way, and who runs them. */
+export interface LaneHealth extends LaneCounts {
+  /** When the earliest room key that waits is asked about, in milliseconds since 1970; 0 is as soon as possible, null when none waits. */
+  readonly nextRetry: number | null;
+  /** This tab; another tab over the same database; or the client, which gave no `http.fetch`. */
+  readonly runs: "here" | "other_tab" | "client";
+  /** Nothing is asked now: there is no connection, or the page was put away. */
+  readonly asleep: boolean;
+}
+
+/** Everything to put into a report of a problem: plain data, without anything that decrypts anything, or that was encrypted. */
+export interface Diagnosis {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly versions: {
+    readonly package: string;
+    /** The version of the schema that this package makes, and up to which it reads those of newer ones. */
+    readonly schema: number;
+    readonly readsSchemasUpTo: number;
+    /** The version in which each kind of record is written. */
+    readonly formats: { readonly [record: string]: number };
+  };
+  readonly store: StoreHealth;
+  /** Null when the store cannot be read; `failure` says why. The same goes for the next two. */
+  readonly roomKeys: RoomKeyCounts | null;
+  readonly quarantined: readonly QuarantinedRows[] | null;
+  /** Room keys with something in memory that is not on disk yet: 0 but for a moment, or when writing fails. */
+  readonly unwritten: number | null;
+  readonly lanes: LaneHealth | null;
+  /** The last fifty reports since the machine was opened, oldest first, those included that came before anybody could listen. */
+  readonly reports: readonly PastStoreReport[];
+  /** Why a part is missing: the program has ended, or the store cannot be read. */
+  readonly failure: Refusal | null;
 }
 
 /** How far an import is: matrix-js-sdk's `ImportRoomKeyProgressData` at the stage `load_keys`. */

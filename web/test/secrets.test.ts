@@ -124,6 +124,7 @@ async function live(page: TestPage, me: Person, { alice, direct, imported, backe
     await attempt(() => machine.importCrossSigningKeys({ ...seeds, masterKey: wrong(seeds.masterKey) }));
     await attempt(() => machine.importCrossSigningKeys(seeds));
     await attempt(() => machine.crossSigningStatus());
+    await attempt(() => machine.diagnose());
     await attempt(() => machine.bootstrapCrossSigning());
     await machine.exportCrossSigningKeys();
     // Secret storage: its key, right and wrong, where there is none.

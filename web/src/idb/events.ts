@@ -17,4 +17,12 @@ export type IdbEvent =
   /** The database is gone or was replaced by another; calls answer `store_lost`. */
   | { readonly kind: "store_lost" }
   /** The browser answered our wish for persistence. */
-  | { readonly kind: "persistence"; readonly state: Persistence };
+  | { readonly kind: "persistence"; readonly state: Persistence }
+  /** The room that the browser gives this origin is nearly used up; or a write found none, whatever the browser says of it. */
+  | { readonly kind: "storage_low" | "storage_full"; readonly room: Room | undefined };
+
+/** What the browser says an origin uses, and may use, in bytes. */
+export interface Room {
+  readonly usage: number;
+  readonly quota: number;
+}

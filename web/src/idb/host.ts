@@ -15,13 +15,14 @@
 
 import { encodeFrame, FrameReader, type FrameItem } from "../frame.js";
 import { BatchRun, counted } from "./batch.js";
-import { Connection } from "./connection.js";
+import { Connection, type Opened } from "./connection.js";
 import { storeError, StoreError, type Conflict } from "./errors.js";
-import type { IdbEvent } from "./events.js";
+import type { IdbEvent, Persistence, Room } from "./events.js";
 import { findLeaves } from "./leaves.js";
 import { compareFrames, isKeyFrame, type KeyFrame } from "./packed.js";
 import { pageOfIndex, pageOfLeaves, pageOfRows, type PageQuery } from "./pages.js";
 import { requestPersistence } from "./persistence.js";
+import { isLow, roomLeft, RoomWatch } from "./room.js";
 import { missingItem, readKey, readOperations, readTable, rowItem, type Operation } from "./rows.js";
 import { SCHEMA, type Schema } from "./schema.js";
 import { COUNTERS, INDEXES, LEAVES } from "./tables.js";
@@ -35,7 +36,7 @@ export interface IdbHostOptions {
   readonly blockedTimeoutMs?: number;
   /** How long `beforeClose` may take while another tab waits for us, in milliseconds. */
   readonly flushTimeoutMs?: number;
-  /** The storage manager to ask for persistence instead of the browser's. */
+  /** The storage manager to ask for persistence, and for how much room there is, instead of the browser's. */
   readonly storage?: StorageManager;
   /** Hears what happens to the database without anybody asking. */
   readonly onEvent?: (event: IdbEvent) => void;
@@ -46,12 +47,23 @@ export interface IdbHostOptions {
 /** The methods by name. */
 export type IdbMethod = "open" | "get" | "pages" | "commit" | "counters" | "close";
 
+/** How a database does, for people who ask. */
+export interface DatabaseHealth extends Opened {
+  /** What the browser said to the wish not to evict it; `asked` as long as it says nothing. */
+  readonly persistence: Persistence | "asked";
+  readonly room: Room | undefined;
+  readonly low: boolean;
+}
+
 /** The largest number of rows in one page, as in core/store. */
 const MAX_LIMIT = 4096n;
 
 export class IdbHost {
   readonly #options: IdbHostOptions;
   #connection: Connection | undefined;
+  #opening: Opened | undefined;
+  #persistence: Persistence | "asked" = "asked";
+  #room: RoomWatch | undefined;
 
   constructor(options: IdbHostOptions = {}) {
     this.#options = options;
@@ -83,7 +95,7 @@ export class IdbHost {
     if (this.#connection !== undefined) {
       throw new StoreError("bad_request", "The database is open already.");
     }
-    const { onEvent, beforeClose, schema, blockedTimeoutMs, flushTimeoutMs, storage } = this.#options;
+    const { onEvent, beforeClose, schema, blockedTimeoutMs, flushTimeoutMs } = this.#options;
     const emit = (event: IdbEvent): void => {
       try {
         onEvent?.(event);
@@ -101,8 +113,10 @@ export class IdbHost {
     });
     this.#connection = connection;
     try {
-      const opened = await connection.open(generation);
-      void requestPersistence(storage ?? browserStorage()).then((state) => emit({ kind: "persistence", state }));
+      const opened = (this.#opening = await connection.open(generation));
+      void requestPersistence(this.#storage()).then((state) => emit({ kind: "persistence", state: (this.#persistence = state) }));
+      this.#room = new RoomWatch(this.#storage(), emit);
+      void this.#room.wrote();
       return [opened.generation, BigInt(opened.version), opened.created ? "created" : "existing"];
     } catch (error) {
       this.#connection = undefined; // an open may be tried again
@@ -199,7 +213,7 @@ export class IdbHost {
         return [];
       }
       const conflicts: Conflict[] = [];
-      await connection.transaction([...tables], { mode: "readwrite", durability }, (transaction) => {
+      await this.#watched(connection.transaction([...tables], { mode: "readwrite", durability }, (transaction) => {
         const batch = new BatchRun(transaction, conflicts);
         for (const operation of operations) {
           if (operation.table !== LEAVES) {
@@ -214,7 +228,7 @@ export class IdbHost {
           batch.add(name, delta);
         }
         batch.issued();
-      });
+      }));
       return asked?.holds !== true ? [] : operations.flatMap((operation, at) => (asked.found.has(operation) ? [BigInt(at)] : []));
     });
   }
@@ -243,6 +257,33 @@ export class IdbHost {
       await this.#connection?.close();
       return [];
     });
+  }
+
+  /** How the database does; undefined before it was opened. Never rejects. */
+  async health(): Promise<DatabaseHealth | undefined> {
+    const opened = this.#opening;
+    if (opened === undefined) {
+      return undefined;
+    }
+    const room = await roomLeft(this.#storage());
+    return { ...opened, persistence: this.#persistence, room, low: isLow(room) };
+  }
+
+  /** Follows a write: it says whether there is room. */
+  async #watched(write: Promise<void>): Promise<void> {
+    try {
+      await write;
+      void this.#room?.wrote();
+    } catch (error) {
+      if (storeError(error).code === "quota") {
+        void this.#room?.full();
+      }
+      throw error;
+    }
+  }
+
+  #storage(): StorageManager | undefined {
+    return this.#options.storage ?? browserStorage();
   }
 
   #opened(): Connection {
