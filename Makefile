@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make test-homeserver, make demo, make attack, make arch, make size, make fuzz, make mutants, make model, make bench, make bench-go, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make test-homeserver, make demo, make pictures, make attack, make arch, make size, make fuzz, make mutants, make model, make bench, make bench-go, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,7 +17,7 @@ COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/pol
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test test-homeserver demo arch size fuzz mutants model bench bench-go clean wasm typescript test-build debian attack
+.PHONY: build test test-homeserver demo pictures arch size fuzz mutants model bench bench-go clean wasm typescript test-build debian attack
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -86,6 +86,11 @@ SERVE ?= 1
 demo: debian build
 	$(TSC) -p web/demo
 	SERVE=$(SERVE) node web/demo/run.mjs
+
+# What some of its scenes come to, drawn in headless Chrome, light and dark, into web/demo/pictures: the README's pictures.
+pictures: debian build
+	$(TSC) -p web/demo
+	node web/demo/pictures.mjs
 
 arch: wasm
 	node web/packaging/arch.mjs

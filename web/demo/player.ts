@@ -30,31 +30,25 @@ export class Player {
         el("div", { class: "controls" }, button, el("p", { id: `played-${section}`, class: "result-line", role: "status" })),
       );
     }
-    byId("play-all").addEventListener("click", () => void this.#pressAll());
+    byId("play-all").addEventListener("click", () => this.#press());
   }
 
-  /** Plays everything without stopping to show what is touched. */
-  async playAll(): Promise<readonly Played[]> {
+  /** Plays everything, or some parts, without stopping to show what is touched. */
+  async playQuickly(sections?: readonly string[]): Promise<readonly Played[]> {
+    const scenes = this.#scenes.filter(({ section }) => sections?.includes(section) ?? true);
     this.#hurried = true;
     try {
-      await this.#run(this.#scenes);
+      await this.#run(scenes);
     } finally {
       this.#hurried = false;
     }
-    return [...this.played.values()];
+    return scenes.flatMap(({ name }) => this.played.get(name) ?? []);
   }
 
-  #press(section: string): void {
+  /** Plays a part, or everything; while something is playing, ends that. */
+  #press(section?: string): void {
     if (this.#playing) this.#stopped = true;
-    else void this.#run(this.#scenes.filter((scene) => scene.section === section));
-  }
-
-  async #pressAll(): Promise<void> {
-    if (this.#playing) {
-      this.#stopped = true;
-      return;
-    }
-    await this.#run(this.#scenes);
+    else void this.#run(this.#scenes.filter((scene) => section === undefined || scene.section === section));
   }
 
   async #run(scenes: readonly Scene[]): Promise<void> {

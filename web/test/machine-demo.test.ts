@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { top } from "./harness.js";
 
@@ -25,4 +27,22 @@ test("the demo plays the recorded traffic, and everything is as expected", () =>
   assert.match(printed, /Cancelled: [\d,]+ room keys of it are stored, in whole chunks\./);
   assert.match(printed, /Into an empty database, and out again: the same keys\./);
   assert.match(printed, /Everything is as expected\./);
+  // Every scene was played.
+  const scenes = JSON.parse(readFileSync(join(top, "web/demo/scenes.json"), "utf8")) as { readonly title: string }[];
+  assert.deepEqual(scenes.filter(({ title }) => !printed.includes(`  ✓ ${title}\n`)), []);
+});
+
+test("the README shows the pictures that make pictures makes, small, and in words for those who do not see them", () => {
+  const readme = readFileSync(join(top, "README.md"), "utf8");
+  const alts = [...readme.matchAll(/!\[([^\]]*)\]\(web\/demo\/pictures\/|<img src="web\/demo\/pictures\/[^"]*" alt="([^"]*)"/g)].map(([, one, other]) => one ?? other ?? "");
+  assert.equal(alts.length, 3);
+  assert.ok(alts.every((alt) => alt.length > 80), "each says what is to be seen");
+  const shown = [...readme.matchAll(/web\/demo\/pictures\/([\w-]+\.png)/g)].map(([, name]) => name).sort();
+  assert.deepEqual(readdirSync(join(top, "web/demo/pictures")).sort(), shown);
+  for (const name of shown) {
+    const png = readFileSync(join(top, "web/demo/pictures", name ?? ""));
+    assert.equal(png.toString("latin1", 1, 4), "PNG");
+    assert.equal(png.readUInt32BE(16), 1764, `${name} is as wide as the others`);
+    assert.ok(png.length < 200_000, `${name} has ${png.length} bytes`);
+  }
 });
