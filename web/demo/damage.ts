@@ -11,6 +11,8 @@ import { badge } from "./sessions.js";
 
 const database = "knownsender-demo-damage";
 const made = 4;
+/** Told when the scene begins anew in one tab: the others have lost it then. */
+const channel = new BroadcastChannel(database);
 
 /** What became of a key: it stands; its record is damaged and nobody has noticed yet; it was set aside. */
 type Fate = "stands" | "damaged" | "set aside";
@@ -31,6 +33,13 @@ export class DamagePanel {
     byId("damage-reopen").addEventListener("click", () => this.#do(() => this.#reopen()));
     byId("damage-receive").addEventListener("click", () => this.#do(() => this.#receive()));
     byId("damage-restart").addEventListener("click", () => this.#do(() => this.#restart()));
+    channel.addEventListener("message", () => this.#do(async () => {
+      await closeMachine(this.#machine);
+      this.#machine = undefined;
+      this.#keys = [];
+      this.#reports = [];
+      return "Another tab has this scene now. Start over to have it here.";
+    }));
     this.#do(async () => {
       await this.#restart();
       return "";
@@ -68,6 +77,7 @@ export class DamagePanel {
   async #restart(): Promise<string> {
     await closeMachine(this.#machine);
     await deleteDatabase(database);
+    channel.postMessage("restarted");
     this.#damaged.clear();
     this.#reports = [];
     const machine = await this.#open();

@@ -198,6 +198,7 @@ class Demo {
     const pick = (row: SessionRow): HTMLElement => choice("why", row.sessionId, row === chosen, () => choose(row), short(row.sessionId, 6), badge(row.copy), el("small", {}, row.title));
     fill(byId("why-keys"), el("legend", { class: "quiet" }, "Room key"), ...rows.map(pick));
     fill(byId("why-panel"), ...(chosen === undefined ? [] : why(chosen)));
+    if (chosen !== undefined) byId("why-status").textContent = `${chosen.sessionId.slice(0, 6)}…: ${chosen.copy.senderData.type}, by the steps ${[...new Set(chosen.copy.steps.map(({ step }) => step))].join(", ")}.`;
     fill(byId("timeline"), ...timeline(messages));
     fill(byId("matrix"), matrix(this.#policy, rows, this.#requirement));
     const visible = messages.filter(({ verdict }) => verdict.shown).length;

@@ -47,7 +47,7 @@ function cell(policy: Policy, state: string, requirement: TrustRequirement, curr
   const at = { "data-requirement": requirement, "data-current": String(current) };
   const note = legacy && el("span", { class: "under" }, "legacy: shown, grey");
   if (row.shown[requirement]) {
-    return el("td", { ...at, "data-shown": "true" }, el("span", { class: "cell" }, shield(row.lax.color, `${row.lax.color} shield`), "shown"));
+    return el("td", { ...at, "data-shown": "shown" }, el("span", { class: "cell" }, shield(row.lax.color, `${row.lax.color} shield`), "shown"));
   }
-  return el("td", { ...at, class: "no", "data-shown": "false" }, el("span", { class: "cell" }, "withheld"), el("code", {}, ...row.code.split(/(?<=_)/).flatMap((part) => [part, el("wbr")])), note);
+  return el("td", { ...at, class: "no", "data-shown": "withheld" }, el("span", { class: "cell" }, "withheld"), el("code", {}, ...row.code.split(/(?<=_)/).flatMap((part) => [part, el("wbr")])), note);
 }

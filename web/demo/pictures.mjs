@@ -10,9 +10,9 @@ import { smallPng } from "./smallpng.mjs";
 
 /** What is drawn: the part whose scenes are played, from which element to the end of which, and how high the picture is in CSS pixels. */
 const pictures = [
-  { name: "senders", section: "keys", from: "#keys-title", to: "#keys .legend", height: 840, schemes: ["light", "dark"] },
-  { name: "policies", section: "policy", from: "#policy-title", to: "#policy .split", height: 976, schemes: ["light", "dark"] },
-  { name: "why", section: "why", from: "#why-title", to: "#why-panel", height: 936, schemes: ["light"] },
+  { name: "senders", section: "keys", from: "#keys-title", to: "#keys .legend", height: 872, schemes: ["light", "dark"] },
+  { name: "policies", section: "policy", from: "#policy-title", to: "#policy .split", height: 1010, schemes: ["light", "dark"] },
+  { name: "why", section: "why", from: "#why-title", to: "#why-panel", height: 954, schemes: ["light"] },
 ];
 
 const folder = join(top, "web/demo/pictures");

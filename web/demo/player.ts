@@ -28,6 +28,7 @@ export class Player {
         place,
         el("ol", { class: "scenes", "aria-label": "Scenes" }, ...scenes.map(({ name, title }) => el("li", { "data-scene": name }, el("span", { class: "mark", "aria-hidden": "true" }), el("span", {}, title, el("span", { class: "quiet" }))))),
         el("div", { class: "controls" }, button, el("p", { id: `played-${section}`, class: "result-line", role: "status" })),
+        el("details", {}, el("summary", {}, "What must come of it"), ...scenes.map(expectations)),
       );
     }
     byId("play-all").addEventListener("click", () => this.#press());
@@ -55,7 +56,10 @@ export class Player {
     this.#playing = true;
     this.#stopped = false;
     this.#drawButtons();
-    for (const { name } of scenes) this.#mark(name, "");
+    for (const { name } of scenes) {
+      this.played.delete(name);
+      this.#mark(name, "");
+    }
     const sections = new Set(scenes.map(({ section }) => section));
     const all = sections.size > 1;
     byId("played").textContent = all ? "Playing…" : "";
@@ -82,10 +86,12 @@ export class Player {
       this.#drawButtons();
     }
     if (!all) return;
-    const held = scenes.filter(({ name }) => this.played.get(name)?.wrong.length === 0).length;
-    const things = scenes.reduce((sum, { expected }) => sum + expected.length, 0);
-    byId("played").textContent = held === scenes.length ? `${held} scenes, ${things} things looked at: everything is as expected.` : `${held} of ${scenes.length} scenes were as expected.`;
-    byId("played").className = held === scenes.length ? "status good" : "status bad";
+    const seen = scenes.flatMap(({ name }) => this.played.get(name) ?? []);
+    const held = seen.filter(({ wrong }) => wrong.length === 0);
+    const things = seen.reduce((sum, { scene }) => sum + scene.expected.length, 0);
+    const end = held.length < seen.length ? `${held.length} of ${seen.length} scenes were as expected.` : `${held.length} scenes, ${things} things looked at: everything is as expected.`;
+    byId("played").textContent = this.#stopped ? `Stopped. ${end}` : end;
+    byId("played").className = held.length === seen.length ? "status good" : "status bad";
   }
 
   /** Lights what is about to be touched. */
@@ -119,4 +125,20 @@ export class Player {
     for (const button of this.#buttons) button.textContent = this.#playing ? "Stop" : "Play";
     byId("play-all").textContent = this.#playing ? "Stop" : "Play every scene";
   }
+}
+
+/** What a scene must come to, in words. */
+function expectations({ title, expected }: Scene): HTMLElement {
+  return el("div", {}, el("p", {}, title), el("ul", {}, ...expected.map(({ what, is }) => el("li", {}, `${what}: `, el("b", {}, inRuns(is))))));
+}
+
+/** A list in words: what stands there several times running is counted. */
+function inRuns(list: readonly string[]): string {
+  const runs: { readonly one: string; count: number }[] = [];
+  for (const one of list) {
+    const last = runs.at(-1);
+    if (last?.one === one) last.count++;
+    else runs.push({ one, count: 1 });
+  }
+  return runs.map(({ one, count }) => `${one === "" ? "none" : one}${count > 1 ? ` × ${count}` : ""}`).join(", ");
 }

@@ -36,6 +36,6 @@ export function comparisonTable(comparisons: readonly Comparison[]): HTMLElement
     { class: "compared" },
     el("caption", { class: "quiet" }, "What the machines said before and after"),
     el("thead", {}, el("tr", {}, ...["Compared", "How many", "Afterwards"].map((title) => el("th", { scope: "col" }, title)))),
-    el("tbody", {}, ...comparisons.map(({ what, count, same }) => el("tr", { "data-same": String(same) }, el("th", { scope: "row" }, what), el("td", {}, String(count)), el("td", {}, el("span", { class: same ? "yes" : "wrong" }, same ? "the same" : "different"))))),
+    el("tbody", {}, ...comparisons.map(({ what, count, same }) => el("tr", { "data-same": same ? "the same" : "different" }, el("th", { scope: "row" }, what), el("td", {}, String(count)), el("td", {}, el("span", { class: same ? "yes" : "wrong" }, same ? "the same" : "different"))))),
   );
 }

@@ -94,7 +94,7 @@ class Tab {
       const event = this.recorded.events.find((one) => one.sessionId === sessionId);
       if (copy === undefined || event === undefined) continue;
       const { body, verdict } = await decrypt(machine, event.text, roomId);
-      lines.push(el("li", { "data-state": copy.senderData.type, "data-shown": String(verdict.shown) }, el("span", {}, short(sessionId), " ", badge(copy)), el("span", { class: body === null ? "body withheld" : "body" }, body ?? `withheld: ${verdict.code ?? ""}`)));
+      lines.push(el("li", { "data-state": copy.senderData.type, "data-shown": verdict.shown ? "shown" : "withheld" }, el("span", {}, short(sessionId), " ", badge(copy)), el("span", { class: body === null ? "body withheld" : "body" }, body ?? `withheld: ${verdict.code ?? ""}`)));
     }
     fill(byId("tab-keys"), ...(lines.length > 0 ? lines : [el("li", { class: "nothing" }, "No room keys yet.")]));
   }

@@ -15,7 +15,7 @@ function message({ event, body, verdict }: MessageRow): HTMLElement {
   const sent = new Date(event.sentAt);
   return el(
     "li",
-    { class: verdict.shown ? "message" : "message withheld", "data-event": event.eventId, "data-shown": String(verdict.shown), "data-code": verdict.code ?? "" },
+    { class: verdict.shown ? "message" : "message withheld", "data-event": event.eventId, "data-shown": verdict.shown ? "shown" : "withheld", "data-code": verdict.code ?? "" },
     el("header", {}, el("b", {}, event.sender), el("time", { datetime: sent.toISOString() }, clock.format(sent))),
     body === null ? el("p", { class: "body" }, reason(verdict.code ?? "")) : el("p", { class: "body" }, body),
     verdict.shown
