@@ -1,5 +1,5 @@
-// Writes the package's JavaScript from its TypeScript, file by file: the types and comments stand in the declarations and in the source maps, and
-// pages need not load them a second time, nor white space. tsc checks the types and writes the declarations.
+// Writes the package's JavaScript from its TypeScript, file by file: the types and comments stand in the declarations and in the source maps, and pages
+// need not load them a second time, nor white space and long names, which the source maps give back. tsc checks the types and writes the declarations.
 
 import { readdirSync } from "node:fs";
 import { build } from "esbuild";
@@ -13,6 +13,7 @@ await build({
   target: "es2022",
   minifyWhitespace: true,
   minifySyntax: true,
+  minifyIdentifiers: true,
   sourcemap: true,
   sourcesContent: true,
   tsconfig: "web/tsconfig.json",
