@@ -1,9 +1,10 @@
 // The lanes board: three columns, a card for each room key. A card that changes its lane moves there; nothing else moves.
 
-import { byId, el, fill, short } from "./dom.js";
+import { byId, el, fill, say, short } from "./dom.js";
 import { laneNames, mostMade, type Lane, type LaneCard, type Lanes, type LanesShown } from "./lanes.js";
 import { watchNotes } from "./notes.js";
 import { badge } from "./sessions.js";
+import { Turns } from "./turns.js";
 
 const columns: { readonly [lane in Lane]: { readonly title: string; readonly says: string; readonly none: string } } = {
   fast: { title: "Fast", says: "The sender is known when the key arrives. Nobody is asked.", none: "Keys from senders who are known come here." },
@@ -18,7 +19,7 @@ export class Board {
   #looking: Promise<void> | undefined;
   #again = false;
   #busy = false;
-  #working: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns(() => byId("speeds"));
   #lanes: Lanes | undefined;
 
   /** Opens the machines and draws. `make` is given what to call when there may be something new. */
@@ -65,12 +66,12 @@ export class Board {
 
   /** Resolves when nothing that was clicked is under way; what the lanes do goes on. Rejects with what went wrong last. */
   idle(): Promise<void> {
-    return this.#working;
+    return this.#turns.idle();
   }
 
   /** What is on the board, with the message of each recorded key as it is shown under Untrusted. */
   async report(): Promise<LanesShown & { readonly messages: readonly (string | null)[] }> {
-    await this.#working;
+    await this.#turns.idle();
     const lanes = this.#lanes;
     if (lanes === undefined) throw new Error("The board was not started.");
     const shown = await lanes.look();
@@ -80,28 +81,20 @@ export class Board {
     return { ...shown, messages };
   }
 
-  /** One thing after the other. What an action returns is said. */
+  /** What an action returns is said. */
   #do(action: () => Promise<string> | string): void {
-    const now = this.#working
-      .catch(() => undefined)
-      .then(async () => {
-        this.#busy = true;
+    const turn = async (): Promise<void> => {
+      this.#busy = true;
+      this.#drawControls();
+      try {
+        say("lanes-status", "", await action());
+      } finally {
+        this.#busy = false;
+        await this.#look();
         this.#drawControls();
-        try {
-          say("", await action());
-        } catch (thrown) {
-          say("bad", thrown instanceof Error ? thrown.message : String(thrown));
-          throw thrown;
-        } finally {
-          this.#busy = false;
-          await this.#look();
-          this.#drawControls();
-          if (this.#working === now) byId("speeds").setAttribute("aria-busy", "false");
-        }
-      });
-    byId("speeds").setAttribute("aria-busy", "true");
-    now.catch(() => undefined); // it was said
-    this.#working = now;
+      }
+    };
+    this.#turns.take(turn, (sentence) => say("lanes-status", "bad", sentence));
   }
 
   /** Closes the machines and opens new ones over the same databases, and compares the schedules. */
@@ -133,7 +126,7 @@ export class Board {
             this.#draw(await this.#lanes.look());
           } catch (thrown) {
             // While something is under way it may be closed; it is looked at again when that is over.
-            if (!this.#busy) say("bad", thrown instanceof Error ? thrown.message : String(thrown));
+            if (!this.#busy) say("lanes-status", "bad", thrown instanceof Error ? thrown.message : String(thrown));
           }
         }
       } finally {
@@ -179,8 +172,8 @@ export class Board {
     move(places);
     const settled = shown.cards.filter(({ sessionId, copy }) => copy.schedule === null && before.get(sessionId)?.copy.schedule != null);
     const [only] = settled;
-    if (settled.length > 1) say("good", `${settled.length} keys are settled: their senders are known now.`);
-    else if (only !== undefined) say("good", `The key ${only.sessionId.slice(0, 10)}… is settled: ${only.track.join(" → ")}.`);
+    if (settled.length > 1) say("lanes-status", "good", `${settled.length} keys are settled: their senders are known now.`);
+    else if (only !== undefined) say("lanes-status", "good", `The key ${only.sessionId.slice(0, 10)}… is settled: ${only.track.join(" → ")}.`);
   }
 
   #drawColumns(): void {
@@ -269,10 +262,4 @@ function move(places: ReadonlyMap<string, DOMRect>): void {
       card.animate([{ transform: `translate(${from.left - to.left}px, ${from.top - to.top}px)` }, { transform: "none" }], { duration: 320, easing: "cubic-bezier(0.2, 0.7, 0.2, 1)" });
     }
   }
-}
-
-function say(kind: "good" | "bad" | "", text: string): void {
-  const status = byId("lanes-status");
-  status.textContent = text;
-  status.className = kind === "" ? "status" : `status ${kind}`;
 }

@@ -4,10 +4,11 @@
 import { OlmMachine, type CopyExplanation, type StoreReport } from "../dist/index.js";
 import { decrypt } from "./account.js";
 import { closeMachine, damageRecord, deleteDatabase, type Damage } from "./databases.js";
-import { byId, el, fill, short } from "./dom.js";
+import { byId, el, fill, say, short } from "./dom.js";
 import { makeKey } from "./made.js";
 import type { RecordedAccount, RecordedKey } from "./recording.js";
 import { badge } from "./sessions.js";
+import { Turns } from "./turns.js";
 
 const database = "knownsender-demo-damage";
 const made = 4;
@@ -22,7 +23,7 @@ export class DamagePanel {
   #keys: readonly RecordedKey[] = [];
   #damaged = new Map<string, Damage>();
   #reports: StoreReport[] = [];
-  #working: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns(() => byId("damage"));
   readonly #recorded: RecordedAccount;
 
   constructor(recorded: RecordedAccount) {
@@ -46,21 +47,14 @@ export class DamagePanel {
     });
   }
 
+  /** What an action returns is said. */
   #do(action: () => Promise<string>): void {
-    const section = byId("damage");
-    section.setAttribute("aria-busy", "true");
-    const now = this.#working.then(async () => {
-      try {
-        const said = await action();
-        await this.#draw();
-        say("", said);
-      } catch (thrown) {
-        say("bad", thrown instanceof Error ? thrown.message : String(thrown));
-      } finally {
-        if (this.#working === now) section.setAttribute("aria-busy", "false");
-      }
-    });
-    this.#working = now;
+    const turn = async (): Promise<void> => {
+      const said = await action();
+      await this.#draw();
+      say("damage-status", "", said);
+    };
+    this.#turns.take(turn, (sentence) => say("damage-status", "bad", sentence));
   }
 
   async #open(): Promise<OlmMachine> {
@@ -119,38 +113,38 @@ export class DamagePanel {
   }
 
   async #draw(): Promise<void> {
-    const machine = this.#machine;
     const tiles: HTMLElement[] = [];
-    for (const [i, key] of this.#keys.entries()) {
-      const copy = machine === undefined ? null : await this.#copy(machine, key);
-      const event = this.#recorded.events.find(({ sessionId }) => sessionId === key.sessionId);
-      const opened = machine === undefined || event === undefined ? null : await decrypt(machine, event.text, event.roomId);
-      const fate: Fate = machine === undefined ? (this.#damaged.has(key.sessionId) ? "damaged" : "stands") : copy === null ? "set aside" : "stands";
-      tiles.push(this.#tile(key, i, fate, copy, opened?.body ?? null, opened?.verdict.code ?? null));
-    }
+    for (const [i, key] of this.#keys.entries()) tiles.push(this.#tile(key, i, ...(await this.#look(key))));
     fill(byId("damage-keys"), ...tiles);
     const [report] = this.#reports;
-    fill(byId("damage-report"), ...(report === undefined ? [] : ["The machine reported ", el("code", { "data-report": report.code }, report.code), ` in ${report.table ?? "the database"}: ${report.message}`]));
+    const said = report === undefined ? [] : ["The machine reported ", el("code", { "data-report": report.code }, report.code), `: ${report.message}`];
+    fill(byId("damage-report"), ...said);
   }
 
-  #tile(key: RecordedKey, i: number, fate: Fate, copy: CopyExplanation | null, body: string | null, code: string | null): HTMLElement {
-    const damage = this.#damaged.get(key.sessionId);
+  /** What the machine says of a key: what became of it, its copy, and its message. While the machine is closed it says nothing. */
+  async #look(key: RecordedKey): Promise<[fate: Fate, copy: CopyExplanation | null, said: string]> {
+    const machine = this.#machine;
+    const event = this.#recorded.events.find(({ sessionId }) => sessionId === key.sessionId);
+    const unasked = event === undefined ? "made here" : "recorded";
+    if (machine === undefined) return [this.#damaged.has(key.sessionId) ? "damaged" : "stands", null, unasked];
+    const copy = await this.#copy(machine, key);
+    const fate = copy === null ? "set aside" : "stands";
+    if (event === undefined) return [fate, copy, unasked];
+    const { body, verdict } = await decrypt(machine, event.text, event.roomId);
+    return [fate, copy, body === null ? `its message: ${verdict.code ?? ""}` : `opens “${body}”`];
+  }
+
+  #tile(key: RecordedKey, i: number, fate: Fate, copy: CopyExplanation | null, said: string): HTMLElement {
+    const done = this.#damaged.get(key.sessionId);
+    const damage = (): void => this.#do(() => this.#damage(key));
     const hex = (byte: number): string => byte.toString(16).padStart(2, "0");
-    const recorded = i < this.#recorded.keys.length;
-    const said = body !== null ? `opens “${body}”` : code !== null ? `its message: ${code}` : recorded ? "recorded" : "made here";
     return el(
       "li",
       { class: "tile", "data-fate": fate, "data-session": key.sessionId },
       el("p", { class: "tile-head" }, short(key.sessionId), el("span", { class: "fate" }, fate)),
-      el("p", {}, copy === null ? el("span", { class: "badge" }, fate === "set aside" ? "no key" : "machine closed") : badge(copy), el("span", { class: "under" }, said)),
-      damage !== undefined && el("p", { class: "diff" }, `byte ${damage.byte} of ${damage.length}: `, el("del", {}, hex(damage.before)), " ", el("ins", {}, hex(damage.after))),
-      fate === "stands" && el("button", { type: "button", id: `damage-${i + 1}`, "aria-label": `Damage it: key ${i + 1}`, click: () => this.#do(() => this.#damage(key)) }, "Damage it"),
+      el("p", {}, copy === null ? el("span", { class: "badge" }, fate === "set aside" ? "no key" : "not asked") : badge(copy), el("span", { class: "under" }, said)),
+      done !== undefined && el("p", { class: "diff" }, `byte ${done.byte} of ${done.length}: `, el("del", {}, hex(done.before)), " ", el("ins", {}, hex(done.after))),
+      fate === "stands" && el("button", { type: "button", id: `damage-${i + 1}`, "aria-label": `Damage it: key ${i + 1}`, click: damage }, "Damage it"),
     );
   }
-}
-
-function say(kind: "good" | "bad" | "", text: string): void {
-  const status = byId("damage-status");
-  status.textContent = text;
-  status.className = kind === "" ? "status" : `status ${kind}`;
 }

@@ -50,6 +50,13 @@ export function byId(id: string): HTMLElement {
   return found;
 }
 
+/** Says something on a status line, as good, as bad, or as it is. */
+export function say(line: string, kind: "good" | "bad" | "", text: string): void {
+  const status = byId(line);
+  status.textContent = text;
+  status.className = kind === "" ? "status" : `status ${kind}`;
+}
+
 /** Replaces what is in an element, and puts the focus back to where it was when that is still there. */
 export function fill(element: Element, ...children: Child[]): void {
   const focused = element.contains(document.activeElement) ? (document.activeElement?.id ?? "") : "";

@@ -2,9 +2,10 @@
 // a status line; progress is drawn.
 
 import { KnownSenderError, type ImportFailure, type ImportProgress, type ImportResult } from "../dist/index.js";
-import { byId, el, fill, short } from "./dom.js";
+import { byId, el, fill, say, short } from "./dom.js";
 import { isSealed, madePassphrase, type Files, type KeyFile, type Stored, type StoredKey } from "./files.js";
 import { badge, verdictList } from "./sessions.js";
+import { Turns } from "./turns.js";
 
 /** What became of the last import. */
 export interface LastImport {
@@ -39,7 +40,7 @@ export class FilesPanel {
   #stop: AbortController | undefined;
   #saved = "";
   #busy = false;
-  #working: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns(() => byId("files"));
 
   /** Opens the machine and draws what it has. */
   start(files: Files): void {
@@ -87,12 +88,12 @@ export class FilesPanel {
 
   /** Resolves when nothing that was clicked is under way. Rejects with what went wrong last. */
   idle(): Promise<void> {
-    return this.#working;
+    return this.#turns.idle();
   }
 
   /** What is drawn, asked of the machine once more. */
   async report(): Promise<FilesShown> {
-    await this.#working.catch(() => undefined);
+    await this.#turns.idle().catch(() => undefined);
     if (this.#files === undefined) throw new Error("The panel was not started.");
     return { ...(await this.#files.look()), last: this.#last };
   }
@@ -101,28 +102,20 @@ export class FilesPanel {
     if (enabled(id)) this.#do(line, action);
   }
 
-  /** One thing after the other. What an action returns is said on its line. */
+  /** What an action returns is said on its line. */
   #do(line: Line, action: () => Promise<string> | string): void {
-    const now = this.#working
-      .catch(() => undefined)
-      .then(async () => {
-        this.#busy = true;
+    const turn = async (): Promise<void> => {
+      this.#busy = true;
+      this.#drawControls();
+      try {
+        say(line, "", await action());
+      } finally {
+        await this.#look();
+        this.#busy = false;
         this.#drawControls();
-        try {
-          say(line, "", await action());
-        } catch (thrown) {
-          say(line, "bad", thrown instanceof KnownSenderError ? `${thrown.code}: ${thrown.message}` : String(thrown));
-          throw thrown;
-        } finally {
-          await this.#look();
-          this.#busy = false;
-          this.#drawControls();
-          if (this.#working === now) byId("files").setAttribute("aria-busy", "false");
-        }
-      });
-    byId("files").setAttribute("aria-busy", "true");
-    now.catch(() => undefined); // it was said
-    this.#working = now;
+      }
+    };
+    this.#turns.take(turn, (sentence) => say(line, "bad", sentence));
   }
 
   #choose(file: KeyFile, passphrase: string, note = ""): string {
@@ -332,10 +325,4 @@ function enabled(id: string): boolean {
 
 function keys(count: number): string {
   return count === 1 ? "1 room key" : `${numbers.format(count)} room keys`;
-}
-
-function say(line: Line, kind: "good" | "bad" | "", text: string): void {
-  const status = byId(line);
-  status.textContent = text;
-  status.className = kind === "" ? "status" : `status ${kind}`;
 }

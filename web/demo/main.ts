@@ -1,10 +1,10 @@
 // The page: plays the stages, draws what the machines say, and answers to clicks. `demo` is for whoever runs the page from outside.
 
-import { initAsync, KnownSenderError, type TrustRequirement } from "../dist/index.js";
+import { initAsync, type TrustRequirement } from "../dist/index.js";
 import { requirements, type Account, type MessageRow, type SessionRow } from "./account.js";
 import { Board } from "./board.js";
 import { DamagePanel } from "./damage.js";
-import { breakable, byId, el, fill, short } from "./dom.js";
+import { breakable, byId, el, fill, say, short } from "./dom.js";
 import { Files } from "./files.js";
 import { FilesPanel } from "./filespanel.js";
 import { Lanes } from "./lanes.js";
@@ -17,7 +17,8 @@ import { badge, sessionTable, type MissingKey } from "./sessions.js";
 import { closeAll, deleteAll, openAll, play, stages, type Stage } from "./stage.js";
 import { attempts, card, type Outcome } from "./tamper.js";
 import { timeline } from "./timeline.js";
-import { why } from "./why.js";
+import { Turns } from "./turns.js";
+import { inShort, why } from "./why.js";
 import { policies } from "./words.js";
 
 /** What the page shows, as data. */
@@ -34,6 +35,9 @@ export interface Report extends Omit<Shown, "messages"> {
   readonly messages: { readonly [requirement in TrustRequirement]: readonly MessageRow[] };
 }
 
+/** Where a tab says that it has gone on with the play: the others have the same databases. */
+const channel = new BroadcastChannel("knownsender-demo-play");
+
 class Demo {
   #recording: readonly RecordedAccount[] = [];
   #accounts: Account[] = [];
@@ -43,7 +47,7 @@ class Demo {
   #chosen = "";
   #shown: Shown | undefined;
   #outcomes = new Map<string, Outcome>();
-  #working: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns(() => byId("top"));
 
   /** The lanes board: it goes its own way beside the play. */
   readonly board = new Board();
@@ -56,12 +60,12 @@ class Demo {
 
   /** Resolves when nothing is under way; rejects with what went wrong last. */
   idle(): Promise<void> {
-    return this.#working;
+    return this.#turns.idle();
   }
 
   /** Asks the machines for everything, under each policy. */
   async report(): Promise<Report> {
-    await this.#working;
+    await this.#turns.idle();
     const messages: MessageRow[][] = [];
     for (const requirement of requirements) messages.push(await this.#messages(requirement));
     await this.#messages(this.#requirement);
@@ -76,6 +80,7 @@ class Demo {
 
   start(): void {
     this.#drawChoices();
+    channel.addEventListener("message", () => this.#do(() => this.#follow()));
     byId("reopen-now").addEventListener("click", () => this.#do(() => this.#reopen()));
     this.#do(async () => {
       await initAsync();
@@ -94,23 +99,8 @@ class Demo {
     });
   }
 
-  /** One thing after the other: what is clicked while something is under way waits for it. */
   #do(action: () => Promise<void>): void {
-    const main = document.querySelector("main");
-    const before = this.#working.catch(() => undefined);
-    main?.setAttribute("aria-busy", "true");
-    const now = before.then(async () => {
-      try {
-        await action();
-      } catch (thrown) {
-        say("bad", thrown instanceof KnownSenderError ? `${thrown.code}: ${thrown.message}` : String(thrown));
-        throw thrown;
-      } finally {
-        if (this.#working === now) main?.setAttribute("aria-busy", "false");
-      }
-    });
-    now.catch(() => undefined); // it is on the page
-    this.#working = now;
+    this.#turns.take(action, (sentence) => say("status", "bad", sentence));
   }
 
   /** Finds the play where a former visit left it, or begins it. */
@@ -119,7 +109,7 @@ class Demo {
     const keys = await this.#keys();
     if (keys.rows.length === this.#recording.flatMap(({ keys }) => keys).length) {
       await this.#show(stageOf(keys.rows));
-      say("good", "Opened from IndexedDB, where the last visit left it.");
+      say("status", "good", "Opened from IndexedDB, where the last visit left it.");
       return;
     }
     await this.#playTo(1);
@@ -136,7 +126,16 @@ class Demo {
     }
     await play(this.#accounts, from, stage);
     await this.#show(stage);
-    say("", "");
+    say("status", "", "");
+    channel.postMessage(stage);
+  }
+
+  /** Another tab has gone on, or begun anew. */
+  async #follow(): Promise<void> {
+    await closeAll(this.#accounts);
+    this.#accounts = await openAll(this.#recording);
+    await this.#show(stageOf((await this.#keys()).rows));
+    say("status", "", "Another tab has gone on; this one shows the same.");
   }
 
   /** Closes every machine, opens new ones on the same databases, and compares what they say. */
@@ -151,7 +150,8 @@ class Demo {
     const comparisons = compare(before, after);
     fill(byId("reopened"), comparisonTable(comparisons));
     const same = comparisons.every((one) => one.same);
-    say(same ? "good" : "bad", same ? `Closed, and opened again from IndexedDB in ${took} ms: everything is the same.` : "Opened again, and something is different.", "reopen-status");
+    if (same) say("reopen-status", "good", `Closed, and opened again from IndexedDB in ${took} ms: everything is the same.`);
+    else say("reopen-status", "bad", "Opened again, and something is different.");
   }
 
   /** Asks the machines for the table. */
@@ -195,10 +195,11 @@ class Demo {
       this.#draw();
     };
     fill(byId("sessions"), sessionTable(rows, missing, chosen?.sessionId ?? "", choose));
-    const pick = (row: SessionRow): HTMLElement => choice("why", row.sessionId, row === chosen, () => choose(row), short(row.sessionId, 6), badge(row.copy), el("small", {}, row.title));
+    const pick = (row: SessionRow): HTMLElement =>
+      choice("why", row.sessionId, row === chosen, () => choose(row), short(row.sessionId, 6), badge(row.copy), el("small", {}, row.title));
     fill(byId("why-keys"), el("legend", { class: "quiet" }, "Room key"), ...rows.map(pick));
     fill(byId("why-panel"), ...(chosen === undefined ? [] : why(chosen)));
-    if (chosen !== undefined) byId("why-status").textContent = `${chosen.sessionId.slice(0, 6)}…: ${chosen.copy.senderData.type}, by the steps ${[...new Set(chosen.copy.steps.map(({ step }) => step))].join(", ")}.`;
+    byId("why-status").textContent = chosen === undefined ? "" : inShort(chosen);
     fill(byId("timeline"), ...timeline(messages));
     fill(byId("matrix"), matrix(this.#policy, rows, this.#requirement));
     const visible = messages.filter(({ verdict }) => verdict.shown).length;
@@ -206,12 +207,14 @@ class Demo {
   }
 
   #drawChoices(): void {
-    byId("stages").append(
-      ...stages.map(({ stage, title }) => choice("stage", String(stage), stage === this.#stage, () => this.#do(() => this.#playTo(stage)), el("span", { class: "number" }, String(stage)), title)),
-    );
-    byId("policies").append(
-      ...requirements.map((requirement) => choice("policy", requirement, requirement === this.#requirement, () => this.#do(() => this.#setPolicy(requirement)), ...breakable(requirement), el("small", {}, policies[requirement]))),
-    );
+    for (const { stage, title } of stages) {
+      const play = (): void => this.#do(() => this.#playTo(stage));
+      byId("stages").append(choice("stage", String(stage), stage === this.#stage, play, el("span", { class: "number" }, String(stage)), title));
+    }
+    for (const requirement of requirements) {
+      const set = (): void => this.#do(() => this.#setPolicy(requirement));
+      byId("policies").append(choice("policy", requirement, requirement === this.#requirement, set, ...breakable(requirement), el("small", {}, policies[requirement])));
+    }
   }
 
   async #setPolicy(requirement: TrustRequirement): Promise<void> {
@@ -228,19 +231,14 @@ class Demo {
 
 /** A radio button that looks like what it chooses. */
 function choice(name: string, value: string, checked: boolean, chosen: () => void, ...label: (Node | string | null | false)[]): HTMLElement {
-  return el("label", { class: "choice" }, el("input", { id: `${name}-${value.replaceAll(/[^A-Za-z0-9]/g, "-")}`, type: "radio", name, value, checked, change: chosen }), el("span", {}, ...label));
+  const id = `${name}-${value.replaceAll(/[^A-Za-z0-9]/g, "-")}`;
+  return el("label", { class: "choice" }, el("input", { id, type: "radio", name, value, checked, change: chosen }), el("span", {}, ...label));
 }
 
 /** How far the play has come, told by what is known. */
 function stageOf(rows: readonly SessionRow[]): Stage {
   const known = rows.filter(({ copy }) => copy.senderData.masterKey !== undefined).length;
   return known === 0 ? 1 : known === 1 ? 2 : 3;
-}
-
-function say(kind: "good" | "bad" | "", text: string, line = "status"): void {
-  const status = byId(line);
-  status.textContent = text;
-  status.className = kind === "" ? "status" : `status ${kind}`;
 }
 
 async function fetchText(path: string): Promise<string> {

@@ -26,6 +26,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const page = await browser.newPage({ viewport: { width: 1280, height: 1000 }, deviceScaleFactor: 1.5, reducedMotion: "reduce", timezoneId: "UTC" });
+  await page.clock.setFixedTime("2026-01-01T12:00:00Z"); // the same traffic gives the same picture on any day
   await page.goto(`${server.origin}/`);
   await page.evaluate(async () => (await import("/demo/main.js")).demo.idle());
   for (const { name, section, from, to, height, schemes } of pictures) {

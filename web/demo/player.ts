@@ -26,7 +26,7 @@ export class Player {
       this.#buttons.push(button);
       fill(
         place,
-        el("ol", { class: "scenes", "aria-label": "Scenes" }, ...scenes.map(({ name, title }) => el("li", { "data-scene": name }, el("span", { class: "mark", "aria-hidden": "true" }), el("span", {}, title, el("span", { class: "quiet" }))))),
+        el("ol", { class: "scenes", "aria-label": "Scenes" }, ...scenes.map(line)),
         el("div", { class: "controls" }, button, el("p", { id: `played-${section}`, class: "result-line", role: "status" })),
         el("details", {}, el("summary", {}, "What must come of it"), ...scenes.map(expectations)),
       );
@@ -89,9 +89,10 @@ export class Player {
     const seen = scenes.flatMap(({ name }) => this.played.get(name) ?? []);
     const held = seen.filter(({ wrong }) => wrong.length === 0);
     const things = seen.reduce((sum, { scene }) => sum + scene.expected.length, 0);
-    const end = held.length < seen.length ? `${held.length} of ${seen.length} scenes were as expected.` : `${held.length} scenes, ${things} things looked at: everything is as expected.`;
+    const whole = held.length === seen.length;
+    const end = whole ? `${held.length} scenes, ${things} things looked at: everything is as expected.` : `${held.length} of ${seen.length} scenes were as expected.`;
     byId("played").textContent = this.#stopped ? `Stopped. ${end}` : end;
-    byId("played").className = held.length === seen.length ? "status good" : "status bad";
+    byId("played").className = whole ? "status good" : "status bad";
   }
 
   /** Lights what is about to be touched. */
@@ -127,9 +128,15 @@ export class Player {
   }
 }
 
+/** A scene in the list, with a place for what came of it. */
+function line({ name, title }: Scene): HTMLElement {
+  return el("li", { "data-scene": name }, el("span", { class: "mark", "aria-hidden": "true" }), el("span", {}, title, el("span", { class: "quiet" })));
+}
+
 /** What a scene must come to, in words. */
 function expectations({ title, expected }: Scene): HTMLElement {
-  return el("div", {}, el("p", {}, title), el("ul", {}, ...expected.map(({ what, is }) => el("li", {}, `${what}: `, el("b", {}, inRuns(is))))));
+  const lines = expected.map(({ what, is }) => el("li", {}, `${what}: `, el("b", {}, inRuns(is))));
+  return el("div", {}, el("p", {}, title), el("ul", {}, ...lines));
 }
 
 /** A list in words: what stands there several times running is counted. */

@@ -18,7 +18,9 @@ export interface Comparison {
 
 /** Compares all there is, not a digest of it. */
 export function compare(before: Said, after: Said): readonly Comparison[] {
-  const part = (what: string, count: number, of: (said: Said) => unknown): Comparison => ({ what, count, same: JSON.stringify(of(before)) === JSON.stringify(of(after)) });
+  const part = (what: string, count: number, of: (said: Said) => unknown): Comparison => {
+    return { what, count, same: JSON.stringify(of(before)) === JSON.stringify(of(after)) };
+  };
   const keys = before.rows.length;
   return [
     part("room keys, and where each begins", keys, ({ rows }) => rows.map(({ sessionId, copy }) => [sessionId, copy.senderKey, copy.firstKnownIndex])),
@@ -36,6 +38,11 @@ export function comparisonTable(comparisons: readonly Comparison[]): HTMLElement
     { class: "compared" },
     el("caption", { class: "quiet" }, "What the machines said before and after"),
     el("thead", {}, el("tr", {}, ...["Compared", "How many", "Afterwards"].map((title) => el("th", { scope: "col" }, title)))),
-    el("tbody", {}, ...comparisons.map(({ what, count, same }) => el("tr", { "data-same": same ? "the same" : "different" }, el("th", { scope: "row" }, what), el("td", {}, String(count)), el("td", {}, el("span", { class: same ? "yes" : "wrong" }, same ? "the same" : "different"))))),
+    el("tbody", {}, ...comparisons.map(line)),
   );
+}
+
+function line({ what, count, same }: Comparison): HTMLElement {
+  const said = same ? "the same" : "different";
+  return el("tr", { "data-same": said }, el("th", { scope: "row" }, what), el("td", {}, String(count)), el("td", {}, el("span", { class: same ? "yes" : "wrong" }, said)));
 }

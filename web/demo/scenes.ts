@@ -47,12 +47,13 @@ export async function play(scene: Scene, shown: (element: HTMLElement) => Promis
     await pause(20); // it is under way
     await idle(element.ownerDocument);
   }
-  for (const end = Date.now() + patience; ; await pause(50)) {
+  for (let waited = 0; ; waited += 50) {
     const wrong = scene.expected.flatMap(({ what, at, read, is }) => {
       const got = look(at, read);
       return JSON.stringify(got) === JSON.stringify(is) ? [] : [`${what}: expected ${is.join(", ")}; there is ${got.join(", ") || "nothing"}`];
     });
-    if (wrong.length === 0 || Date.now() > end) return { scene, wrong };
+    if (wrong.length === 0 || waited > patience) return { scene, wrong };
+    await pause(50);
   }
 }
 
@@ -65,7 +66,7 @@ function place(at: string): { readonly root: Document | null; readonly selector:
 
 async function find(at: string): Promise<HTMLElement> {
   document.querySelector(at.split(" >> ")[0] ?? "")?.scrollIntoView({ block: "nearest" }); // a frame is loaded when it is near
-  for (const end = Date.now() + patience; Date.now() < end; await pause(50)) {
+  for (let waited = 0; waited < patience; waited += 50, await pause(50)) {
     const { root, selector } = place(at);
     const found = root?.querySelector<HTMLElement>(selector);
     if (found != null) return found;

@@ -1,19 +1,21 @@
-// One tab of several over one database: a document and a machine of its own. Nothing passes between the tabs but what the package passes.
+// One tab of several over one database: a document and a machine of its own. Of keys and senders nothing passes between
+// the tabs but what the package passes.
 
 import { initAsync, OlmMachine } from "../dist/index.js";
 import { decrypt } from "./account.js";
 import { closeMachine, deleteDatabase } from "./databases.js";
-import { byId, el, fill, short } from "./dom.js";
+import { byId, el, fill, say, short } from "./dom.js";
 import { readRecording, type RecordedAccount } from "./recording.js";
 import { badge } from "./sessions.js";
+import { Turns } from "./turns.js";
 
 const database = "knownsender-demo-tabs";
-/** Told when the database was deleted and may be opened anew; and that a room has keys now. */
+/** Where a tab says that it has begun anew, with an empty database. */
 const channel = new BroadcastChannel(database);
 
 class Tab {
   #machine: OlmMachine | undefined;
-  #working: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns(() => byId("tab"));
 
   constructor(private readonly recorded: RecordedAccount) {}
 
@@ -39,28 +41,24 @@ class Tab {
     });
   }
 
+  /** What an action returns is said. */
   #do(action: () => Promise<string>): void {
-    const main = document.querySelector("main");
-    main?.setAttribute("aria-busy", "true");
-    const now = this.#working.then(async () => {
-      try {
-        const said = await action();
-        await this.#draw();
-        if (said !== "") byId("tab-status").textContent = said;
-      } catch (thrown) {
-        byId("tab-status").textContent = thrown instanceof Error ? thrown.message : String(thrown);
-      } finally {
-        if (this.#working === now) main?.setAttribute("aria-busy", "false");
-      }
-    });
-    this.#working = now;
+    const turn = async (): Promise<void> => {
+      const said = await action();
+      await this.#draw();
+      if (said !== "") say("tab-status", "", said);
+    };
+    this.#turns.take(turn, (sentence) => say("tab-status", "bad", sentence));
   }
 
   async #open(): Promise<void> {
     const { userId, deviceId, identityKeys } = this.recorded;
     const machine = await OlmMachine.open({ userId, deviceId, identityKeys, store: { name: database }, trustRequirement: "CrossSigned" });
     machine.registerRoomKeyUpdatedCallback((keys) => this.#do(async () => `${keys.length} room keys arrived.`));
-    machine.registerSenderDataUpdatedCallback((updates) => this.#do(async () => updates.map(({ sessionId, after }) => `${sessionId.slice(0, 6)}… is ${after.type} now.`).join(" ")));
+    machine.registerSenderDataUpdatedCallback((updates) => {
+      const said = updates.map(({ sessionId, after }) => `${sessionId.slice(0, 6)}… is ${after.type} now.`).join(" ");
+      this.#do(async () => said);
+    });
     this.#machine = machine;
   }
 
@@ -94,7 +92,9 @@ class Tab {
       const event = this.recorded.events.find((one) => one.sessionId === sessionId);
       if (copy === undefined || event === undefined) continue;
       const { body, verdict } = await decrypt(machine, event.text, roomId);
-      lines.push(el("li", { "data-state": copy.senderData.type, "data-shown": verdict.shown ? "shown" : "withheld" }, el("span", {}, short(sessionId), " ", badge(copy)), el("span", { class: body === null ? "body withheld" : "body" }, body ?? `withheld: ${verdict.code ?? ""}`)));
+      const said = body === null ? el("span", { class: "body withheld" }, `withheld: ${verdict.code ?? ""}`) : el("span", { class: "body" }, body);
+      const attributes = { "data-state": copy.senderData.type, "data-shown": verdict.shown ? "shown" : "withheld" };
+      lines.push(el("li", attributes, el("span", {}, short(sessionId), " ", badge(copy)), said));
     }
     fill(byId("tab-keys"), ...(lines.length > 0 ? lines : [el("li", { class: "nothing" }, "No room keys yet.")]));
   }

@@ -28,6 +28,11 @@ export function why(row: SessionRow): HTMLElement[] {
   ];
 }
 
+/** The way and where it ends, for those who do not see it lit. */
+export function inShort({ sessionId, copy }: SessionRow): string {
+  return `${sessionId.slice(0, 6)}…: ${copy.senderData.type}, by the steps ${[...new Set(copy.steps.map(({ step }) => step))].join(", ")}.`;
+}
+
 function facts({ sender, sessionId, copy }: SessionRow): HTMLElement {
   const { masterKey } = copy.senderData;
   return el(

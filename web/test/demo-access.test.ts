@@ -43,8 +43,9 @@ describe("the demo, for everybody", () => {
     await server?.close();
   });
 
-  async function open(options: Parameters<Browser["newPage"]>[0], story: (page: Page) => Promise<void>): Promise<void> {
-    const page = await browser.newPage({ reducedMotion: "reduce", ...options });
+  async function open(options: Parameters<Browser["newContext"]>[0], story: (page: Page) => Promise<void>): Promise<void> {
+    const context = await browser.newContext({ reducedMotion: "reduce", ...options });
+    const page = await context.newPage();
     const uncaught: string[] = [];
     page.on("pageerror", (error) => uncaught.push(String(error)));
     try {
@@ -54,7 +55,7 @@ describe("the demo, for everybody", () => {
       await story(page);
       assert.deepEqual(uncaught, []);
     } finally {
-      await page.close();
+      await context.close();
     }
   }
 
@@ -86,6 +87,30 @@ describe("the demo, for everybody", () => {
       for (const section of [...new Set(scenes.map((scene) => scene.section))].reverse()) {
         const wrong = await page.evaluate(async (section) => (await ((await import("/demo/main.js" as string)) as Demo).demo.player.playQuickly([section])).flatMap(({ wrong }) => wrong), section);
         assert.deepEqual(wrong, [], section);
+      }
+    });
+  });
+
+  test("two pages of the demo at once: what one plays the other shows, and what only one can have it says", async () => {
+    await open({}, async (one) => {
+      const two = await one.context().newPage();
+      await two.goto(server.origin);
+      await two.evaluate(async () => {
+        const { demo } = (await import("/demo/main.js" as string)) as Demo;
+        await demo.idle();
+        await demo.player.playQuickly(["keys"]);
+      });
+      const states = (page: Page): Promise<string[]> => page.$$eval("#sessions [data-state]", (cells) => cells.map((cell) => cell.getAttribute("data-state") ?? ""));
+      const end = await states(two);
+      assert.ok(end.includes("SenderUnverified"));
+      /** What is there when it is as wanted, or after ten seconds. */
+      const eventually = async <T>(look: () => Promise<T>, wanted: T): Promise<T> => {
+        for (let waited = 0; waited < 10_000 && JSON.stringify(await look()) !== JSON.stringify(wanted); waited += 50) await one.waitForTimeout(50);
+        return look();
+      };
+      assert.deepEqual(await eventually(() => states(one), end), end);
+      for (const [line, said] of [["#status", "Another tab has gone on; this one shows the same."], ["#damage-status", "Another tab has this scene now. Start over to have it here."]] as const) {
+        assert.equal(await eventually(() => one.textContent(line), said), said);
       }
     });
   });
