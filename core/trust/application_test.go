@@ -3,6 +3,7 @@ package trust_test
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"knownsender/core/ids"
@@ -109,6 +110,15 @@ func TestDevicesComeChangeAndGo(t *testing.T) {
 		t.Error("the display name is not in the stored JSON")
 	}
 
+	// Nor is it one of a user without identity.
+	bob := w.user("bob").WithoutIdentity()
+	bobs := bob.Device("PHONE")
+	w.learn(bob)
+	bobs.Named("Bob's phone")
+	if change = w.learn(bob); len(change.Devices) != 0 || len(change.Records) != 1 {
+		t.Fatalf("a display name of Bob's: %+v", change)
+	}
+
 	// It becomes cross-signed, then dehydrated: changes of the device.
 	phone.CrossSigned()
 	w.learn(alice)
@@ -130,7 +140,7 @@ func TestDevicesComeChangeAndGo(t *testing.T) {
 	// Nothing is left of a user without devices but the identity.
 	alice.Devices = nil
 	w.learn(alice)
-	if users, devices := w.index.Counts(); users != 1 || devices != 0 {
+	if users, devices := w.index.Counts(); users != 2 || devices != 1 {
 		t.Errorf("%d users, %d devices", users, devices)
 	}
 }
@@ -236,26 +246,34 @@ func TestOwnDevice(t *testing.T) {
 		w.wantCodes()
 		w.wantCross(w.phone, trust.CrossSignatureValid)
 	})
-	t.Run("scenario 142: listed with other keys", func(t *testing.T) {
-		w := newWorld(t)
-		w.learn(w.me)
-		impostor := w.kit.User(w.me.ID)
-		impostor.Identity = w.me.Identity
-		impostor.Device(w.phone.ID).CrossSigned()
-		w.learn(impostor)
-		w.wantCodes(trust.CodeOwnDeviceMismatch)
-		if w.device(w.phone).Ed25519 != ed(w.phone.SigningKey) {
-			t.Error("our device was replaced")
-		}
-	})
+	for name, like := range map[string]func(impostor, phone *testkit.Device){
+		"other keys":             func(impostor, phone *testkit.Device) {},
+		"another ed25519 key":    func(impostor, phone *testkit.Device) { impostor.Identity = phone.Identity },
+		"another curve25519 key": func(impostor, phone *testkit.Device) { impostor.SigningKey = phone.SigningKey },
+	} {
+		t.Run("scenario 142: listed with "+name, func(t *testing.T) {
+			w := newWorld(t)
+			w.learn(w.me)
+			impostor := w.kit.User(w.me.ID)
+			impostor.Identity = w.me.Identity
+			like(impostor.Device(w.phone.ID).CrossSigned(), w.phone)
+			w.learn(impostor)
+			w.wantCodes(trust.CodeOwnDeviceMismatch)
+			if own := w.device(w.phone); own.Ed25519 != ed(w.phone.SigningKey) || own.Curve25519 != curve(w.phone) {
+				t.Error("our device was replaced")
+			}
+		})
+	}
 	t.Run("own device missing from our entry: kept, and said", func(t *testing.T) {
 		w := newWorld(t)
-		laptop := w.me.Device("LAPTOP")
+		laptop, tablet, desk := w.me.Device("LAPTOP"), w.me.Device("TABLET"), w.me.Device("DESK")
 		w.learn(w.me)
-		w.me.Devices = nil
+		w.me.Devices = []*testkit.Device{tablet, desk}
 		w.learn(w.me)
 		w.wantCodes(trust.CodeOwnDeviceMissing)
 		w.device(w.phone)
+		w.device(tablet)
+		w.device(desk)
 		w.wantUnknown(w.me, laptop.ID)
 	})
 	t.Run("scenario 141: a late answer updates our own device", func(t *testing.T) {
@@ -384,6 +402,28 @@ func TestDeviceNamedLikeACrossSigningKey(t *testing.T) {
 			w.wantCross(phone, trust.CrossSignatureValid)
 		})
 	}
+	t.Run("the key first, the device later, in an answer without the key", func(t *testing.T) {
+		w := newWorld(t)
+		alice := w.user("alice")
+		w.learn(alice)
+		identity := alice.Identity
+		trap, last := alice.Device(identity.SelfSigning.Public()), alice.Device("zzzz")
+		alice.WithoutIdentity()
+		w.learn(alice)
+		w.wantCodes(trust.CodeDeviceIDIsKey)
+		w.wantUnknown(alice, trap.ID)
+		w.device(last)
+	})
+	t.Run("as long as a key, and none of the user's", func(t *testing.T) {
+		for _, spoil := range []testkit.Hook{func(map[string]any) {}, testkit.In("user_signing_keys", testkit.Set("@alice:example.org", "no key"))} {
+			w := newWorld(t)
+			alice := w.user("alice")
+			zero := alice.Device(strings.Repeat("A", 43))
+			w.learnObject(w.kit.KeysQueryObject(alice), spoil)
+			w.wantCodes()
+			w.device(zero)
+		}
+	})
 	t.Run("the device first, the key later", func(t *testing.T) {
 		w := newWorld(t)
 		alice := w.user("alice")

@@ -15,7 +15,7 @@ import (
 func (x *Index) VouchedFor() []ids.UserID {
 	var users []ids.UserID
 	for user, p := range x.users {
-		if user != x.own.UserID && x.vouchedFor(p) {
+		if user != x.own.UserID && p.vouchedFor(x.userSigning) {
 			users = append(users, user)
 		}
 	}

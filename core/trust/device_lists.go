@@ -74,16 +74,16 @@ func (x *Index) Track(users []ids.UserID, stored map[ids.UserID]*UserRecord) (*C
 	})
 }
 
-// MarkOutdated takes over device_lists of a /sync answer. Lists of tracked users in changed are outdated from this call on, whatever becomes
-// of the rows: an answer to a request built before will not bring them up to date, even one that is being applied (scenario 138). Users
-// in left are no longer tracked. Untracked users are passed over. stored holds the rows of the users in both lists that have one.
+// MarkOutdated takes over device_lists of a /sync answer. Lists of users in changed are outdated from this call on, whatever becomes of the
+// rows: an answer to a request built before will not bring them up to date, even one that is being applied (scenario 138). Users in left are
+// no longer tracked. Rows of untracked users stay as they are. stored holds the rows of the users in both lists that have one.
 //
 // The rows in the change carry the same to the next start; make them and commit them between one application and the next, not during one.
 // The error is an *ApplicationError with code record_missing, for our own row; call again with it, the numbers only grow.
 func (x *Index) MarkOutdated(changed, left []ids.UserID, stored map[ids.UserID]*UserRecord) (*Change, error) {
 	x.sequence++
 	for _, user := range changed {
-		if p := x.users[user]; p != nil && p.flags&tracked != 0 {
+		if p := x.users[user]; p != nil { // tracked or not: it may become so before the answer comes
 			p.invalidated = x.sequence
 			p.flags |= outdated
 		}

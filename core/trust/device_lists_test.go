@@ -140,6 +140,19 @@ func TestDeviceLists(t *testing.T) {
 		w.index.Apply(change)
 		w.wantOutdated(alice)
 	})
+	t.Run("scenario 138: changed while the request was under way, and followed only then", func(t *testing.T) {
+		w := newWorld(t)
+		alice := w.user("alice")
+		w.answered(w.me)
+		w.learn(alice)
+		query := w.index.BeginQuery(names(alice))
+		w.markOutdated(names(alice), nil)
+		w.track(alice)
+		w.answer(w.kit.KeysQuery(alice), query.Sequence)
+		w.wantOutdated(alice)
+		w.answered(alice)
+		w.wantOutdated()
+	})
 	t.Run("scenario 138: marked by another tab while the request was under way", func(t *testing.T) {
 		w := newWorld(t)
 		alice := w.user("alice")
@@ -152,6 +165,34 @@ func TestDeviceLists(t *testing.T) {
 		w.wantOutdated(alice)
 		w.answered(alice)
 		w.wantOutdated()
+	})
+	t.Run("scenario 138: marked in the row by another tab, of which memory has not heard", func(t *testing.T) {
+		w := newWorld(t)
+		alice, carol := w.user("alice"), w.user("carol")
+		w.answered(w.me)
+		w.track(alice)
+		w.answered(alice)
+		marked := *w.rows[ids.UserID(alice.ID)]
+		marked.Outdated = true
+		// The other tab follows Carol as well.
+		w.rows[marked.UserID], w.rows["@carol:example.org"] = &marked, &trust.UserRecord{UserID: "@carol:example.org", Tracked: true, Outdated: true}
+		alice.Device("PHONE")
+		carol.Device("PHONE")
+		w.answered(alice, carol)
+		w.wantOutdated(alice, carol)
+	})
+	t.Run("a list that is up to date: its row is not written again", func(t *testing.T) {
+		w := newWorld(t)
+		alice := w.user("alice")
+		w.track(alice)
+		for range 2 {
+			w.answered(alice)
+			w.answered(alice)
+			if !w.change.Empty() {
+				t.Errorf("%+v", w.change)
+			}
+			w.markOutdated(nil, names(alice)) // and likewise when nobody follows it any more
+		}
 	})
 	t.Run("scenario 140: an answer from outside is applied and brings nothing up to date", func(t *testing.T) {
 		w := newWorld(t)

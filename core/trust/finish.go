@@ -93,7 +93,7 @@ func (f *finishing) settle(w *work) {
 			}
 		}
 	}
-	if !different || w.stored == nil && row.Identity == nil && len(row.Devices) == 0 && !row.Tracked {
+	if !different {
 		return
 	}
 	if w.answered != nil {
@@ -197,7 +197,7 @@ func (f *finishing) settleDevices(w *work, row *UserRecord, slot int) (devices [
 			record.Raw = bytes.Clone(record.Raw) // not the whole answer with it
 		}
 		cross := kept.cross[slot]
-		record.CrossSigned, record.JudgedBy = cross.outcome.Resolve(cross.check >= 0 && f.held(cross.check)), selfSigning
+		record.CrossSigned, record.JudgedBy = cross.outcome.Resolve(f.held(cross.check)), selfSigning
 		if record.CrossSigned == CrossSignatureWrong && (d.stored == nil || d.stored.record.CrossSigned != CrossSignatureWrong) {
 			refuse(d.id, CodeCrossSignatureInvalid)
 		}
@@ -310,14 +310,10 @@ func (x *Index) verifications(records map[ids.UserID]*UserRecord) []Verification
 		}
 	}
 	for user, p := range x.users {
-		if records[user] != nil || user == x.own.UserID || p.flags&hasIdentity == 0 {
+		if records[user] != nil || user == x.own.UserID {
 			continue
 		}
-		var judge keys.Ed25519
-		if p.judgedBy != nil {
-			judge = *p.judgedBy
-		}
-		compare(user, p.master, stands.of(vouchedFor(p.flags&signedByUs != 0, judge, userSigning), p.flags&previouslyVerified != 0))
+		compare(user, p.master, stands.of(p.vouchedFor(userSigning), p.flags&previouslyVerified != 0))
 	}
 	sort.Slice(changes, func(i, j int) bool { return changes[i].UserID < changes[j].UserID })
 	return changes

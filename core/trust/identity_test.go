@@ -307,6 +307,22 @@ func TestOwnIdentity(t *testing.T) {
 		w.wantStanding(w.me, trust.Verified)
 		w.wantStanding(alice, trust.Verified)
 	})
+	t.Run("our master key comes back over the same user-signing key: whom that signed is verified, and latched", func(t *testing.T) {
+		w := verifiedWorld(t)
+		alice := w.user("alice")
+		known := w.me.Identity
+		w.me.ResetIdentity()
+		w.me.Identity.UserSigning = known.UserSigning.SignedBy(w.me.ID, w.me.Identity.Master.SigningKey)
+		w.me.Verifies(alice)
+		w.learn(w.me, alice)
+		w.wantStanding(alice, trust.Unverified)
+		w.me.Identity = known
+		w.learn(w.me)
+		w.wantStanding(alice, trust.Verified)
+		if !w.identity(alice).PreviouslyVerified {
+			t.Error("verified, and not latched")
+		}
+	})
 	t.Run("our user-signing key is rotated: whom it signed is asked again", func(t *testing.T) {
 		w := verifiedWorld(t)
 		alice, carol := w.user("alice"), w.user("carol")
@@ -341,13 +357,15 @@ func TestOwnIdentity(t *testing.T) {
 	})
 	t.Run("rows that are missing are passed over and fall closed", func(t *testing.T) {
 		w := verifiedWorld(t)
-		alice, carol := w.user("alice"), w.user("carol")
+		alice, carol, dave := w.user("alice"), w.user("carol"), w.user("dave").WithoutIdentity()
 		w.me.Verifies(alice)
 		w.me.Verifies(carol)
-		w.learn(alice, carol)
+		dave.Device("PHONE")
+		w.learn(alice, carol, dave)
 		w.me.RotateUserSigning()
 		w.me.Verifies(alice)
 		w.me.Verifies(carol)
+		// Of Dave, who has no identity, nothing is asked.
 		answer, err := trust.ParseAnswer(w.kit.KeysQuery(w.me, alice, carol), trust.DefaultLimits)
 		if err != nil || !w.index.NeedsAll(answer) {
 			t.Fatal(err, "does not need all")

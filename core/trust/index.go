@@ -42,7 +42,7 @@ type person struct {
 	master      keys.Ed25519
 	selfSigning keys.Ed25519
 	pinned      *keys.Ed25519 // nil: the same as master, or none for our own user
-	judgedBy    *keys.Ed25519 // our user-signing key when signedByUs was decided
+	judgedBy    *keys.Ed25519 // our user-signing key that signed master, whichever was ours then; nil: none did
 	applied     Sequence      // newest request whose answer was applied
 	invalidated Sequence      // newest invalidation of the device list
 	flags       personFlags
@@ -53,7 +53,6 @@ type personFlags uint8
 const (
 	hasIdentity personFlags = 1 << iota
 	previouslyVerified
-	signedByUs
 	tracked
 	outdated
 	hasRow // there is a stored row; only our own user can be without
@@ -204,7 +203,7 @@ func (x *Index) identity(p *person) Identity {
 		Master:             p.master,
 		SelfSigning:        p.selfSigning,
 		PreviouslyVerified: p.flags&previouslyVerified != 0,
-		SignedByUs:         x.vouchedFor(p),
+		SignedByUs:         p.vouchedFor(x.userSigning),
 	}
 	if p.id == x.own.UserID {
 		identity.UserSigning = x.userSigning
@@ -269,7 +268,6 @@ func (x *Index) put(r *UserRecord) {
 			p.flags |= previouslyVerified
 		}
 		if i.SignedByUs {
-			p.flags |= signedByUs
 			p.judgedBy = x.judge(i.JudgedBy)
 		}
 	}

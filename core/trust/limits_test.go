@@ -144,3 +144,13 @@ func TestRowsOfThoseWeVouchFor(t *testing.T) {
 		t.Errorf("trusting it once more writes %d rows", len(again.Records))
 	}
 }
+
+func TestChangesAreCounted(t *testing.T) {
+	w := newWorld(t)
+	for n := range uint64(3) {
+		if got := w.index.Changes(); got != n {
+			t.Errorf("%d changes, want %d", got, n)
+		}
+		w.learn(w.user("alice"))
+	}
+}

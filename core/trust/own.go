@@ -21,7 +21,7 @@ func (x *Index) Verification(user ids.UserID) Verification {
 	if user == x.own.UserID {
 		return x.standing().own()
 	}
-	return x.standing().of(x.vouchedFor(p), p.flags&previouslyVerified != 0)
+	return x.standing().of(p.vouchedFor(x.userSigning), p.flags&previouslyVerified != 0)
 }
 
 // PinViolation says that the user is not verified and has another master key than the one we met first: the user should be asked.
@@ -32,8 +32,8 @@ func (x *Index) PinViolation(user ids.UserID) bool {
 
 // vouchedFor is vouchedFor for what is in memory. A verdict under an earlier user-signing key says nothing about the current one, so it falls
 // closed whichever order rows are loaded in.
-func (x *Index) vouchedFor(p *person) bool {
-	return p.judgedBy != nil && vouchedFor(p.flags&signedByUs != 0, *p.judgedBy, x.userSigning)
+func (p *person) vouchedFor(userSigning keys.Ed25519) bool {
+	return p.judgedBy != nil && vouchedFor(true, *p.judgedBy, userSigning)
 }
 
 // vouchedFor is the one place where another user's identity is vouched for. Today the only voucher is our user-signing key: it signed their

@@ -238,6 +238,22 @@ func TestRefusedIdentityIsNotStored(t *testing.T) {
 	}
 }
 
+// What a person reads of an object that cannot be used: what it should have been, where it is not, and why.
+func TestSentences(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&trust.DeviceKeysError{Code: "code", Member: "keys"}, "not usable device keys, `keys`: code"},
+		{&trust.DeviceKeysError{Code: "code"}, "not usable device keys: code"},
+		{&trust.CrossSigningKeyError{Code: "code", Member: "usage"}, "not a usable cross-signing key, `usage`: code"},
+	} {
+		if got := c.err.Error(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
 // TestEveryCodeIsProduced: each constant Code... of errors.go is named in a test, which the tables above and the tests of the single
 // operations turn into an input that produces it.
 func TestEveryCodeIsProduced(t *testing.T) {
