@@ -36,10 +36,9 @@ if [[ " $* " == *" -coverprofile "* ]]; then
   room=\${3#./}; room=\${room%/...}
   for file in "$room"/*.go; do [[ $file == *_test.go ]] || echo "knownsender/$file:1.1,100000.1 1 1" >> "$2"; done
 elif [[ $1 == test ]]; then
-  ulimit -v 8388608
-  ulimit -S -t 20
-  said=$("$go" "$@" 2>&1 | grep -oE "SIGXCPU|\\[build failed\\]"; exit "\${PIPESTATUS[0]}"); status=$?
-  [[ $said != *SIGXCPU* ]] || echo -n x >> ${JSON.stringify(endless)}
+  ulimit -v 8388608 -t 20
+  said=$("$go" "$@" 2>&1 | grep -oE "signal: killed|\\[build failed\\]"; exit "\${PIPESTATUS[0]}"); status=$?
+  [[ $said != *killed* ]] || echo -n x >> ${JSON.stringify(endless)}
   [[ $said != *failed* ]] || status=2
   exit $status
 else
