@@ -60,6 +60,9 @@ func TestDeviceLists(t *testing.T) {
 		if users, devices := w.index.Counts(); users != 0 || devices != 0 {
 			t.Error("somebody is known")
 		}
+		for user := range w.index.Users() {
+			t.Errorf("%s has a row", user)
+		}
 		w.answered(w.me)
 		w.wantOutdated()
 		w.markOutdated(names(w.me), nil)
@@ -263,6 +266,7 @@ func TestDeviceLists(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.wantOutdated(w.me)
+		w.wantMaster(w.me, w.me.Identity)
 	})
 	t.Run("T48: numbers go on after a restart", func(t *testing.T) {
 		w := newWorld(t)

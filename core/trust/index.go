@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"strings"
@@ -236,9 +237,7 @@ func (x *Index) put(r *UserRecord) {
 	text := names.String()
 	p.id, text = ids.UserID(text[:len(r.UserID)]), text[len(r.UserID):]
 
-	if len(r.Devices) > 0 {
-		p.devices = make([]device, len(r.Devices))
-	}
+	p.devices = make([]device, len(r.Devices))
 	for n := range r.Devices {
 		d := &r.Devices[n]
 		p.devices[n] = device{curve25519: d.Curve25519, ed25519: d.Ed25519, dehydrated: d.Dehydrated, crossSigned: d.CrossSigned}
@@ -250,10 +249,7 @@ func (x *Index) put(r *UserRecord) {
 			p.byCurve[n] = uint16(n)
 		}
 		slices.SortFunc(p.byCurve, func(a, b uint16) int {
-			if order := compareKeys(&p.devices[a].curve25519, &p.devices[b].curve25519); order != 0 {
-				return order
-			}
-			return int(a) - int(b)
+			return cmp.Or(compareKeys(&p.devices[a].curve25519, &p.devices[b].curve25519), cmp.Compare(a, b))
 		})
 	}
 
@@ -298,9 +294,7 @@ func (x *Index) put(r *UserRecord) {
 		}
 		x.listing.add(p)
 	}
-	if old != nil {
-		delete(x.users, r.UserID) // the map keeps the key it has: the old string, and with it the old list of names
-	}
+	delete(x.users, r.UserID) // the map would keep the key it has: the old string, and with it the old list of names
 	x.users[p.id] = p
 }
 

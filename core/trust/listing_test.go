@@ -43,4 +43,7 @@ func TestWhoLists(t *testing.T) {
 	hers.Identity = phone.Identity
 	w.learn(mallory)
 	same("T15: a key that two list", who(phone), "@alice:example.org", "@mallory:example.org")
+	alice.Devices = nil
+	w.learn(alice)
+	same("T15: when one of them lists it no longer", who(phone), "@mallory:example.org")
 }

@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"runtime"
@@ -82,14 +83,17 @@ func TestLookupsAllocateNothing(t *testing.T) {
 	row := rows[17]
 	device := row.Devices[33]
 	var other keys.Curve25519
+	last := keys.Curve25519(bytes.Repeat([]byte{0xff}, 32)) // behind all others
 	if n := testing.AllocsPerRun(100, func() {
 		byID, found := index.Device(row.UserID, device.DeviceID)
 		byCurve, too := index.DeviceByCurve(row.UserID, device.Curve25519)
 		if !found || !too || byID != byCurve || byID.Ed25519 != device.Ed25519 {
 			t.Error("not found")
 		}
-		if _, found = index.DeviceByCurve(row.UserID, other); found {
-			t.Error("found what is not there")
+		for _, missing := range [...]keys.Curve25519{other, last} {
+			if _, found = index.DeviceByCurve(row.UserID, missing); found {
+				t.Error("found what is not there")
+			}
 		}
 		if _, found = index.Device(row.UserID, "ZZZ"); found {
 			t.Error("found what is not there")

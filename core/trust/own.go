@@ -15,7 +15,7 @@ func (x *Index) OwnVerified() bool { return x.standing().verified }
 // nobody is Verified while our own identity is not (T13).
 func (x *Index) Verification(user ids.UserID) Verification {
 	p := x.users[user]
-	if p == nil || p.flags&hasIdentity == 0 {
+	if p == nil {
 		return Unverified
 	}
 	if user == x.own.UserID {
@@ -51,18 +51,12 @@ type standing struct {
 
 func (x *Index) standing() standing {
 	p := x.users[x.own.UserID]
-	if p == nil || p.flags&hasIdentity == 0 {
-		return standing{wasVerified: x.wasVerified}
-	}
 	trusted := x.trustedMaster != (keys.Ed25519{}) && x.trustedMaster == p.master
-	return standing{identity: true, verified: trusted, wasVerified: x.wasVerified}
+	return standing{identity: p.flags&hasIdentity != 0, verified: trusted, wasVerified: x.wasVerified}
 }
 
 // standingOf is the same for our own user's row.
 func standingOf(own *UserRecord) standing {
-	if own == nil {
-		return standing{}
-	}
 	if own.Identity == nil {
 		return standing{wasVerified: own.WasVerified}
 	}
@@ -81,7 +75,7 @@ func (s standing) own() Verification {
 	return Unverified
 }
 
-// of is how we stand to another user with an identity.
+// of is how we stand to another user; of one without identity nothing is vouched for, and nothing was verified.
 func (s standing) of(vouched, previouslyVerified bool) Verification {
 	switch {
 	case s.verified && vouched:

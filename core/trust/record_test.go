@@ -77,6 +77,33 @@ func TestRecordThatContradictsItself(t *testing.T) {
 	}
 }
 
+func TestAsManyDevicesAsThereCanBe(t *testing.T) {
+	row := &trust.UserRecord{UserID: "@alice:example.org", Devices: make([]trust.DeviceRecord, 1<<16-1)}
+	var failed *trust.RecordError
+	if err := row.Validate(); !errors.As(err, &failed) || !strings.Contains(failed.Reason, "device id") { // the first of them is looked at
+		t.Error(err)
+	}
+}
+
+// Our own row that says that we were verified once, and has no identity: nobody is there to be in violation.
+func TestOwnRowWithoutIdentity(t *testing.T) {
+	w := newWorld(t)
+	if err := w.index.Load(&trust.UserRecord{UserID: w.own().UserID, Tracked: true, WasVerified: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.wantStanding(w.me, trust.Unverified)
+}
+
+func TestRowWithoutPin(t *testing.T) {
+	row := *rowsOf(1, 0)[0]
+	identity := *row.Identity
+	identity.Pinned = keys.Ed25519{}
+	row.Identity = &identity
+	if got, _ := load(t, []*trust.UserRecord{&row}).Identity(row.UserID); got.Pinned != identity.Master.Key {
+		t.Error("the pin is not the key that is there")
+	}
+}
+
 func TestExtraGoesAlong(t *testing.T) {
 	// I24: what a newer version wrote into a row is in every row that replaces it.
 	w := verifiedWorld(t)
