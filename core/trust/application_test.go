@@ -205,13 +205,14 @@ func TestRefusedDeviceIsNotStored(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			alice := w.user("alice")
-			phone, laptop := alice.Device("PHONE").CrossSigned(), alice.Device("LAPTOP").CrossSigned()
+			phone, laptop, tablet := alice.Device("PHONE").CrossSigned(), alice.Device("LAPTOP").CrossSigned(), alice.Device("TABLET")
 			object := w.kit.KeysQueryObject(alice)
 			c.spoil(w, alice, phone, object)
 			w.answer(c.bytes(object), 0)
 			w.wantCodes(c.code)
 			w.wantUnknown(alice, "PHONE")
 			w.device(laptop)
+			w.device(tablet)
 		})
 	}
 }

@@ -375,7 +375,9 @@ func TestOwnIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.commit(application.Finish(keys.VerifyAll(application.Checks)))
-		w.wantCodes(trust.CodeRecordMissing)
+		if problems := w.change.Problems; len(problems) != 1 || problems[0].Code != trust.CodeRecordMissing || problems[0].UserID != ids.UserID(carol.ID) {
+			t.Errorf("%+v", problems)
+		}
 		w.wantStanding(alice, trust.Verified)
 		w.wantStanding(carol, trust.Violation)
 
