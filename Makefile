@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make test-homeserver, make demo, make pictures, make attack, make arch, make size, make fuzz, make mutants, make model, make bench, make bench-go, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make test-homeserver, make demo, make pictures, make attack, make arch, make size, make fuzz, make mutants, make model, make bench, make bench-go, make docs, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,7 +17,7 @@ COLD    := fmt time log reflect os syscall unicode internal/fmtsort internal/pol
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test test-homeserver demo pictures arch size fuzz mutants model bench bench-go clean wasm typescript test-build debian attack
+.PHONY: build test test-homeserver demo pictures arch size fuzz mutants model bench bench-go clean wasm typescript test-build debian attack docs
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -126,6 +126,13 @@ bench-go: debian build test-build
 # minutes; make test walks a part of it.
 model:
 	MODEL=full go test ./core/modeltest -count=1 -timeout 30m -v
+
+# The reference of the API, from the sources' own comments, in web/build/reference. It fails when something exported is not documented, or a link leads nowhere.
+docs:
+	@mkdir -p web/build/typedoc
+	@cp web/packaging/reference/package.json web/packaging/reference/package-lock.json web/build/typedoc/
+	@cd web/build/typedoc && npm ci --no-audit --no-fund --loglevel=error
+	web/build/typedoc/node_modules/.bin/typedoc --options web/packaging/reference/typedoc.json
 
 clean:
 	rm -rf web/dist web/build

@@ -22,6 +22,7 @@ export class DecryptionError extends KnownSenderError {
   /** The notice that explains a missing key, where there is one. */
   readonly withheld: WithheldNotice | null;
 
+  /** Made by the package. */
   constructor(
     code: string,
     message: string,

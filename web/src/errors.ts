@@ -9,6 +9,7 @@ export class KnownSenderError extends Error {
   /** What came instead. */
   readonly got: string | undefined;
 
+  /** Made by the package. */
   constructor(code: string, message: string, details: { expected?: string | undefined; got?: string | undefined; cause?: unknown } = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = "KnownSenderError";
@@ -23,6 +24,7 @@ export class KnownSenderError extends Error {
  * ended it. Nothing that was stored is lost; open the machine again.
  */
 export class EngineStoppedError extends KnownSenderError {
+  /** Made by the package. */
   constructor(cause: string, details: { cause?: unknown } = {}) {
     super("engine_stopped", `The knownsender program has ended: ${cause}`, details);
     this.name = "EngineStoppedError";

@@ -33,9 +33,15 @@ export type HostAnswer = string | HostResponse;
 /** The parts of a `Response` that are looked at; its body is taken from the first of `body`, `arrayBuffer` and `text` there is. */
 export interface HostResponse {
   readonly status: number;
-  readonly headers?: { get(name: string): string | null };
+  /** `Retry-After` is read. */
+  readonly headers?: {
+    /** A header by name; null when it is not there. */
+    get(name: string): string | null;
+  };
   readonly body?: ReadableStream<Uint8Array> | null;
+  /** The body as bytes. */
   arrayBuffer?(): Promise<ArrayBuffer>;
+  /** The body as text. */
   text?(): Promise<string>;
 }
 

@@ -56,7 +56,7 @@ export class SecretStorage {
    *
    * Errors: see {@link OlmMachine.openSecretStorage}.
    */
-  static async open(accountData: AccountData, given: SecretStorageKey, decodeRecoveryKey: (text: string) => Bytes): Promise<SecretStorage> {
+  static async open(accountData: AccountData, given: SecretStorageKey, decodeRecoveryKey: (text: string) => Uint8Array<ArrayBuffer>): Promise<SecretStorage> {
     const fallback = await read(accountData, "m.secret_storage.default_key");
     const keyId = fallback === null ? undefined : member(fallback, "key");
     if (keyId === undefined) throw new KnownSenderError("no_secret_storage", "The user has no secret storage.");
