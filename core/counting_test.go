@@ -162,7 +162,7 @@ func (w *world) checksOf(event sender.DecryptedOlmEvent) int {
 	return n
 }
 
-// An answer that brings nothing new asks for no signature and writes no row.
+// An answer that brings nothing new asks for no signature and writes no row; and where it was taken over in this run, it reads none.
 func TestUnchangedAnswer(t *testing.T) {
 	w, l, c := countedWorld(t)
 	alice, _ := w.alice()
@@ -175,6 +175,10 @@ func TestUnchangedAnswer(t *testing.T) {
 	result := w.answer(alice, mallory, w.me)
 	if c.checks != 0 || l.commits != 0 || !result.Empty() || result.RoomKeys != 0 {
 		t.Errorf("%d checks, %d commits, %+v", c.checks, l.commits, result)
+	}
+	l.reset()
+	if w.answer(alice, mallory); l.reads != 0 {
+		t.Errorf("%d reads", l.reads)
 	}
 	w.restart()
 	c.checks = 0

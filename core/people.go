@@ -231,6 +231,7 @@ func (m *Machine) applyAnswer(ctx context.Context, raw []byte, sequence trust.Se
 	if err != nil {
 		return nil, err
 	}
+	answer = m.trust.Unrepeated(answer, sequence)
 	parts := []*trust.Answer{answer}
 	if !m.trust.NeedsAll(answer) {
 		// Each is some milliseconds of work, and in between the page has its turn.
@@ -239,6 +240,10 @@ func (m *Machine) applyAnswer(ctx context.Context, raw []byte, sequence trust.Se
 	result := &KeysQueryResult{Change: &trust.Change{}}
 	var judging error
 	for _, part := range parts {
+		if len(part.Users()) == 0 {
+			result.Problems = append(result.Problems, part.Problems()...)
+			continue
+		}
 		change, judged, err := m.applyPart(ctx, part, sequence)
 		if change == nil {
 			return nil, err // what is learned so far is learned; the request has not had its answer

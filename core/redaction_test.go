@@ -72,6 +72,7 @@ var public = map[string]string{
 	"trust.UserRecord.Extra":       "of a row of public keys",
 	"trust.answeredDevice.raw":     "device keys",
 	"trust.answeredKey.raw":        "a public key",
+	"trust.digest":                 "over public keys and signatures",
 }
 
 // foreign are types of others that hold keys.

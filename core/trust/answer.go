@@ -38,6 +38,7 @@ type answered struct {
 	refused bool // which cannot be used as a list: nothing is added or removed
 	devices []answeredDevice
 	keys    [RoleUserSigning + 1]answeredKey // by role
+	sum     digest                           // once it was asked for
 }
 
 type answeredDevice struct {

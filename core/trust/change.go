@@ -42,6 +42,7 @@ type Change struct {
 	sequence  Sequence     // of the answer, 0 when it had none or when this is not an answer
 	answered  []ids.UserID // whose newest applied sequence that is
 	refreshed []ids.UserID // whose device lists it brought up to date
+	said      []saying     // what would change nothing when it is said again
 }
 
 // DeviceChange is one device that is different: other keys, another cross-signature, another dehydrated flag. A display name is not.
@@ -88,6 +89,11 @@ func (x *Index) Apply(c *Change) {
 	for _, user := range c.answered {
 		if p := x.users[user]; p != nil {
 			p.applied = max(p.applied, c.sequence)
+		}
+	}
+	for _, saying := range c.said {
+		if p := x.users[saying.user]; p != nil {
+			p.said = saying.said
 		}
 	}
 	for _, user := range c.refreshed {

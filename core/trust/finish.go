@@ -47,6 +47,7 @@ func (app *Application) Finish(results []bool) *Change {
 		f.settle(w)
 	}
 	f.change.Verifications = x.verifications(f.change.Records)
+	f.change.said = f.unproblematic()
 	f.change.Problems = f.problems.all()
 	// sort.Slice: of slices.SortFunc the program would have one more of some kilobytes for every type of element.
 	devices, identities := f.change.Devices, f.change.Identities
@@ -309,12 +310,19 @@ func (x *Index) verifications(records map[ids.UserID]*UserRecord) []Verification
 			compare(user, i.Master.Key, stands.of(vouchedFor(i.SignedByUs, i.JudgedBy, userSigning), i.PreviouslyVerified))
 		}
 	}
+	if records[x.own.UserID] == nil {
+		return sortedByUser(changes) // only with our own identity do we stand otherwise to those whose row stays
+	}
 	for user, p := range x.users {
 		if records[user] != nil || user == x.own.UserID {
 			continue
 		}
 		compare(user, p.master, stands.of(p.vouchedFor(userSigning), p.flags&previouslyVerified != 0))
 	}
+	return sortedByUser(changes)
+}
+
+func sortedByUser(changes []VerificationChange) []VerificationChange {
 	sort.Slice(changes, func(i, j int) bool { return changes[i].UserID < changes[j].UserID })
 	return changes
 }

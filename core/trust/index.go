@@ -46,6 +46,7 @@ type person struct {
 	judgedBy    *keys.Ed25519 // our user-signing key that signed master, whichever was ours then; nil: none did
 	applied     Sequence      // newest request whose answer was applied
 	invalidated Sequence      // newest invalidation of the device list
+	said        digest        // of the newest answer, if it would change nothing when it came again
 	flags       personFlags
 }
 

@@ -92,9 +92,38 @@ func (w *world) prepare(raw []byte, sequence trust.Sequence) *trust.Application 
 // answer applies the body of a /keys/query answer.
 func (w *world) answer(raw []byte, sequence trust.Sequence) *trust.Change {
 	w.Helper()
+	repeated := w.repeated(raw, sequence)
 	application := w.prepare(raw, sequence)
 	w.checks = len(application.Checks)
-	return w.commit(application.Finish(keys.VerifyAll(application.Checks)))
+	change := application.Finish(keys.VerifyAll(application.Checks))
+	for _, user := range repeated {
+		w.saysNothingOf(user, change)
+	}
+	return w.commit(change)
+}
+
+// repeated are the users whom the index would not have looked at again.
+func (w *world) repeated(raw []byte, sequence trust.Sequence) []ids.UserID {
+	w.Helper()
+	answer, err := trust.ParseAnswer(raw, trust.DefaultLimits)
+	if err != nil {
+		w.Fatalf("ParseAnswer: %v", err)
+	}
+	rest := w.index.Unrepeated(answer, sequence).Users()
+	return slices.DeleteFunc(answer.Users(), func(user ids.UserID) bool { return slices.Contains(rest, user) })
+}
+
+// saysNothingOf looks whether it would have made no difference to leave the user out.
+func (w *world) saysNothingOf(user ids.UserID, change *trust.Change) {
+	w.Helper()
+	of := change.Records[user] != nil ||
+		slices.ContainsFunc(change.Devices, func(d trust.DeviceChange) bool { return d.UserID == user }) ||
+		slices.ContainsFunc(change.Identities, func(i trust.IdentityChange) bool { return i.UserID == user }) ||
+		slices.ContainsFunc(change.Verifications, func(v trust.VerificationChange) bool { return v.UserID == user }) ||
+		slices.ContainsFunc(change.Problems, func(p trust.Problem) bool { return p.UserID == user })
+	if of {
+		w.Errorf("what was said of %s before was not taken for new, and is: %+v", user, change)
+	}
 }
 
 // learn applies an answer from outside that says of people what they publish now.
