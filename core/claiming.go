@@ -35,8 +35,10 @@ func (e *ClaimError) ErrorCode() string { return CodeBadClaim }
 func (e *ClaimError) Unwrap() error { return e.cause }
 
 const (
-	// claimPart is how many sessions are begun in one batch: each costs three key agreements, and in between the page has its turn.
+	// claimPart is how many sessions are begun in one batch.
 	claimPart = 16
+	// claimEffort is after how many the page has its turn: each costs three key agreements.
+	claimEffort = 8
 	// claimTimeout is how long the server may wait for other servers, in milliseconds; within the budget of a request.
 	claimTimeout = 8_000
 	// maxKeylessTries is after how many tries in vain a device is left alone for no longer than the time before: a quarter of an hour.
@@ -252,6 +254,9 @@ func (a *ownAccount) begin(ctx context.Context, with []offer, mends bool) error 
 			// The answer may have been taken over in part before, and a one-time key is good for one session.
 			if mends && channels.mended(m.now()) || !mends && len(channels.Sessions()) > 0 {
 				continue
+			}
+			if i > 0 && i%claimEffort == 0 && m.rest != nil {
+				m.turn.give(m.rest)
 			}
 			session, err := a.NewOutbound(device.Curve25519, with[i].key)
 			if err != nil {

@@ -26,8 +26,8 @@ type Export struct {
 	done    bool
 }
 
-// exportPage is how many rows are read at a time.
-const exportPage = 512
+// exportPage is how many rows are read at a time: with what is made of them some twenty milliseconds, in a page.
+const exportPage = 256
 
 // BeginExport begins an export of all stored room keys.
 func (m *Machine) BeginExport() *Export {

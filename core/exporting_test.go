@@ -177,7 +177,7 @@ func TestExportInPages(t *testing.T) {
 	w := newWorld(t)
 	_, phone := w.alice()
 	var want []string
-	const n = 700
+	const n = 350
 	var events []sender.DecryptedOlmEvent
 	var entries []map[string]any
 	for range n {
