@@ -1,7 +1,7 @@
 // What diagnose() answers, put together from those who know a part of it. The rule: whatever is broken, it answers, and in no part of it is anything that
 // decrypts something.
 
-import type { Engine } from "./engine.js";
+import type { Door } from "./engine.js";
 import { KnownSenderError } from "./errors.js";
 import { SCHEMA, schemaVersion, type IdbHost } from "./idb/index.js";
 import { parse } from "./json.js";
@@ -12,10 +12,10 @@ import { formats, version } from "./version.js";
 
 /** Where a machine's parts are. */
 export interface Parts {
-  readonly engine: Engine;
+  readonly engine: Door;
   readonly reports: Reports;
   /** The database; undefined for memory. */
-  readonly database: IdbHost | undefined;
+  readonly database: Pick<IdbHost, "health"> | undefined;
   readonly name: string;
   /** What kind of key it was opened with; empty for none. */
   encryption: string;
@@ -45,7 +45,7 @@ export async function diagnose({ engine, reports, database, name, encryption, ta
   const health = await database?.health();
   let counts: LaneCounts | null = null;
   try {
-    counts = parse<LaneCounts>(engine.syncText("laneCounts", []));
+    counts = parse<LaneCounts>(await engine.ask("laneCounts", []));
   } catch {
     // the program has ended, as `failure` says
   }

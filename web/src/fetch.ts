@@ -59,10 +59,14 @@ export interface HostResponse {
  */
 export type HostFetch = (request: HostRequest) => HostAnswer | PromiseLike<HostAnswer>;
 
+/** A request of the program's. */
+export type SentRequest = Pick<HostRequest, "method" | "path" | "body">;
+
+/** Sends a request and says what came of it, at the latest when the signal aborts. Never rejects. */
+export type Send = (request: SentRequest, signal: AbortSignal) => Promise<Outcome>;
+
 /** Settings of a binding. */
 export interface FetchBindingOptions {
-  /** Largest answer, in bytes; more is refused. The default is 32 MiB. */
-  maxAnswerBytes?: number;
   /** Aborts when the program has ended: requests under way are aborted, and nothing calls into the program any more. */
   ended?: AbortSignal;
 }
@@ -83,7 +87,7 @@ interface Exchange {
 }
 
 /** What came of a request. */
-interface Outcome {
+export interface Outcome {
   readonly kind: "answer" | "status" | "failed" | "too_large";
   readonly status: number;
   readonly retryAfter?: number | undefined;
@@ -99,8 +103,7 @@ const maxSentence = 500;
 const chunkBytes = 1024 * 1024;
 
 /** Makes the object through which one program fetches. */
-export function makeFetchBinding(fetch: HostFetch, options: FetchBindingOptions = {}): FetchBinding {
-  const limit = options.maxAnswerBytes ?? maxAnswerBytes;
+export function makeFetchBinding(send: Send, options: FetchBindingOptions = {}): FetchBinding {
   const exchanges = new Map<number, Exchange>();
   const abort = (number: number): void => {
     const exchange = exchanges.get(number);
@@ -117,7 +120,7 @@ export function makeFetchBinding(fetch: HostFetch, options: FetchBindingOptions 
     fetch: (request) => new Promise((resolve) => {
       const number = Number(request.headers.get("knownsender-request"));
       const exchange = exchanges.get(number);
-      const outcome = exchange === undefined ? Promise.resolve(failed("it was aborted before it was sent")) : send(fetch, request, exchange, limit);
+      const outcome = exchange === undefined ? Promise.resolve(failed("it was aborted before it was sent")) : send(requestOf(request, exchange.body), exchange.controller.signal);
       void outcome.then((told) => {
         exchanges.delete(number);
         // A callback of a program that has ended throws.
@@ -127,33 +130,37 @@ export function makeFetchBinding(fetch: HostFetch, options: FetchBindingOptions 
   };
 }
 
-/** Sends a request and says what came of it, at the latest when it is aborted. Never rejects. */
-async function send(fetch: HostFetch, request: Request, { body, controller }: Exchange, limit: number): Promise<Outcome> {
-  const { signal } = controller;
-  const aborted = new Promise<Outcome>((resolve) => {
-    signal.addEventListener("abort", () => resolve(failed("it was aborted")), { once: true });
-  });
-  const ask = async (): Promise<Outcome> => {
-    let stage = "";
-    try {
-      const url = new URL(request.url);
-      const answer: unknown = await fetch({
-        method: request.method === "PUT" ? "PUT" : "POST",
-        path: url.pathname + url.search,
-        headers: { "Content-Type": "application/json", Accept: "application/json" },
-        body,
-        signal,
-      });
-      stage = "what it answered with cannot be taken: ";
-      return await read(answer, limit, signal);
-    } catch (thrown) {
-      return rejection(thrown) ?? failed(stage + sentenceOf(thrown));
-    }
+function requestOf({ url, method }: Request, body: string): SentRequest {
+  const { pathname, search } = new URL(url);
+  return { method: method === "PUT" ? "PUT" : "POST", path: pathname + search, body };
+}
+
+/** Sends through the client's fetch. An answer of more than `limit` bytes is refused. */
+export function sendThrough(fetch: HostFetch, limit = maxAnswerBytes): Send {
+  return async (request, aborts) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    aborts.addEventListener("abort", () => controller.abort(), { once: true });
+    const ask = async (): Promise<Outcome> => {
+      let stage = "";
+      try {
+        const answer: unknown = await fetch({ ...request, headers: { "Content-Type": "application/json", Accept: "application/json" }, signal });
+        stage = "what it answered with cannot be taken: ";
+        return await read(answer, limit, signal);
+      } catch (thrown) {
+        return rejection(thrown) ?? failed(stage + sentenceOf(thrown));
+      }
+    };
+    const outcome = await Promise.race([ask(), whenAborted(signal)]);
+    // Whatever the client still does for it is in vain.
+    if (outcome.kind === "failed" || outcome.kind === "too_large") controller.abort();
+    return outcome;
   };
-  const outcome = await Promise.race([ask(), aborted]);
-  // Whatever the client still does for it is in vain.
-  if (outcome.kind === "failed" || outcome.kind === "too_large") controller.abort();
-  return outcome;
+}
+
+/** What comes of a request when it is aborted, and when that is. */
+export function whenAborted(signal: AbortSignal): Promise<Outcome> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(failed("it was aborted")), { once: true }));
 }
 
 /** Reads what the client's fetch resolved with. Throws for what is no answer. */

@@ -1,7 +1,7 @@
 // Room keys in and out in parts: files and backups may hold a hundred thousand. The program gets a piece at a time and stores whole chunks;
 // between two pieces the page has a turn, progress is told, and a wish to stop is heard.
 
-import type { Engine } from "./engine.js";
+import type { Door } from "./engine.js";
 import { KnownSenderError } from "./errors.js";
 import { isObject, jsonText, member, parse } from "./json.js";
 import { nextTask } from "./task.js";
@@ -102,7 +102,7 @@ function countIn(text: string, what: string): number {
 export type ImportSource = readonly [version: string, kind: "none" | "base64" | "recovery", key: string];
 
 /** Runs an import from its first piece to its end. */
-export async function importKeys(engine: Engine, source: ImportSource, keys: KeyPieces, options: ImportOptions): Promise<ImportResult> {
+export async function importKeys(engine: Door, source: ImportSource, keys: KeyPieces, options: ImportOptions): Promise<ImportResult> {
   const { signal, progressCallback } = options;
   stopIfAborted(signal);
   const { id } = parse<{ id: string }>(await engine.callText("beginImport", source));
@@ -110,6 +110,7 @@ export async function importKeys(engine: Engine, source: ImportSource, keys: Key
   let halted: Promise<unknown> | undefined;
   const halt = (): Promise<unknown> => (halted ??= engine.callText("abortImport", [id]).catch((thrown: unknown) => thrown));
   let failed: { thrown: unknown } | undefined;
+  let over = false;
   const tell = (counts: ImportCounts, total: number): void => {
     if (failed !== undefined) return;
     try {
@@ -121,13 +122,11 @@ export async function importKeys(engine: Engine, source: ImportSource, keys: Key
   };
   const timer = setInterval(() => {
     if (halted !== undefined) return;
-    let counts: ImportCounts;
-    try {
-      counts = parse<ImportCounts>(engine.syncText("importCounts", [id]));
-    } catch {
-      return; // the machine is being closed, or has died: the import is about to fail with that
-    }
-    tell(counts, Math.max(keys.total, totalOf(counts)));
+    const told = engine.ask("importCounts", [id]).then((json) => {
+      const counts = parse<ImportCounts>(json);
+      if (!over) tell(counts, Math.max(keys.total, totalOf(counts)));
+    });
+    told.catch(() => undefined); // the machine is being closed, or has died: the import is about to fail with that
   }, tellAfter);
   try {
     signal?.addEventListener("abort", halt, { once: true });
@@ -144,6 +143,7 @@ export async function importKeys(engine: Engine, source: ImportSource, keys: Key
     }
     if (halted === undefined) {
       const result = parse<ImportResult>(await engine.callText("endImport", [id]));
+      over = true;
       tell(result, result.total);
       if (failed !== undefined) throw failed.thrown;
       return result;
@@ -151,6 +151,7 @@ export async function importKeys(engine: Engine, source: ImportSource, keys: Key
   } catch (thrown) {
     failed ??= { thrown };
   } finally {
+    over = true;
     clearInterval(timer);
     signal?.removeEventListener("abort", halt);
     await halt();
@@ -172,8 +173,8 @@ function stopIfAborted(signal: AbortSignal | undefined): void {
 }
 
 /** Yields the text of a key export piece by piece: together they are one JSON array. */
-export async function* exportKeys(engine: Engine, predicate: ((key: ExportedRoomKeyInfo) => boolean) | undefined, signal: AbortSignal | undefined): AsyncGenerator<string, void, undefined> {
-  const { id } = parse<{ id: string }>(engine.syncText("beginExport", []));
+export async function* exportKeys(engine: Door, predicate: ((key: ExportedRoomKeyInfo) => boolean) | undefined, signal: AbortSignal | undefined): AsyncGenerator<string, void, undefined> {
+  const { id } = parse<{ id: string }>(await engine.ask("beginExport", []));
   try {
     let before = "[";
     for (;;) {
@@ -190,7 +191,7 @@ export async function* exportKeys(engine: Engine, predicate: ((key: ExportedRoom
     yield before === "[" ? "[]" : "]";
   } finally {
     try {
-      engine.syncCall("endExport", [id]);
+      engine.tell("endExport", [id]);
     } catch {
       // The machine was closed meanwhile, and the export with it.
     }

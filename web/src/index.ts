@@ -9,6 +9,7 @@ export type { HostAnswer, HostFetch, HostRequest, HostResponse } from "./fetch.j
 export { initAsync, wasmModule, type InitOptions } from "./load.js";
 export { DecryptionError } from "./decryption.js";
 export { OlmMachine, type OpenOptions, type Unregister } from "./machine.js";
+export type { Promised } from "./promised.js";
 export { sentenceOf } from "./sentences.js";
 export { SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
 export type * from "./types.js";

@@ -87,6 +87,11 @@ async function readFile(url: URL): Promise<Uint8Array<ArrayBuffer> | undefined> 
   }
 }
 
+/** Whether this is Node as it is: there is no IndexedDB. */
+export function nodeHasNoStore(): boolean {
+  return nodeFiles() !== undefined && globalThis.indexedDB === undefined;
+}
+
 interface NodeFiles {
   readFile(url: URL): Promise<Uint8Array>;
 }
@@ -121,7 +126,7 @@ async function fetchResponse(url: URL): Promise<Response> {
     throw new KnownSenderError("wasm_unreachable", `The wasm could not be fetched from ${url.href}: ${textOf(thrown)}. ${fix}`, { cause: thrown });
   }
   if (!response.ok) {
-    throw new KnownSenderError("wasm_http_status", `The wasm could not be fetched from ${url.href}: the server answered ${response.status}. Copy knownsender.wasm (exported as "knownsender/engine.wasm") to where the page can fetch it and give its address as initAsync({ wasmURL }).`, { expected: "200", got: String(response.status) });
+    throw new KnownSenderError("wasm_http_status", `The wasm could not be fetched from ${url.href}: the server answered ${response.status}. Copy knownsender.wasm (exported as "knownsender/knownsender.wasm") to where the page can fetch it and give its address as initAsync({ wasmURL }).`, { expected: "200", got: String(response.status) });
   }
   return response;
 }
@@ -144,7 +149,7 @@ async function compile(source: BufferSource, from: string): Promise<WebAssembly.
   const first = hex(bytes.subarray(0, 4));
   if (first !== "00 61 73 6d") {
     if (looksLikeHTML(bytes)) {
-      throw new KnownSenderError("wasm_is_html", `An HTML page came from ${from} in place of the wasm: the server answers unknown addresses with its index page. Copy knownsender.wasm (exported as "knownsender/engine.wasm") to where the page can fetch it and give its address as initAsync({ wasmURL }).`, { expected: "00 61 73 6d", got: first });
+      throw new KnownSenderError("wasm_is_html", `An HTML page came from ${from} in place of the wasm: the server answers unknown addresses with its index page. Copy knownsender.wasm (exported as "knownsender/knownsender.wasm") to where the page can fetch it and give its address as initAsync({ wasmURL }).`, { expected: "00 61 73 6d", got: first });
     }
     throw new KnownSenderError("wasm_invalid", `What came from ${from} is not wasm. Check that the file is the package's knownsender.wasm, not compressed twice and not a placeholder.`, { expected: "00 61 73 6d", got: first });
   }

@@ -7,19 +7,19 @@
 import { encryptAttachment } from "./attachment.js";
 import { DecryptionError } from "./decryption.js";
 import { diagnose, type Parts } from "./diagnosis.js";
-import { Engine } from "./engine.js";
+import { Engine, type Argument, type Door } from "./engine.js";
 import { EngineStoppedError, KnownSenderError } from "./errors.js";
-import type { HostFetch } from "./fetch.js";
-import { IdbHost, type IdbMethod } from "./idb/index.js";
+import { sendThrough, type HostFetch } from "./fetch.js";
+import { startProgram, storeReported } from "./ground.js";
+import { HostedEngine } from "./hosted.js";
 import { backedUpKeys, exportedKeys, exportKeys, importKeys, type ImportSource } from "./imports.js";
 import { isObject, jsonText, member, parse } from "./json.js";
-import { wasmModule } from "./load.js";
-import type { HostMethod } from "./program.js";
-import { Reports, storeReport } from "./reports.js";
+import { nodeHasNoStore, wasmModule } from "./load.js";
+import type { Promised } from "./promised.js";
+import { Reports } from "./reports.js";
 import { bytesOf, crossSigningKeysFrom, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
 import { sentenceOf } from "./sentences.js";
 import { watchSleep } from "./sleep.js";
-import { storeKeyMethods } from "./storekey.js";
 import { Tabs } from "./tabs.js";
 import { Pace } from "./task.js";
 import { Verdicts, type EventNames } from "./verdicts.js";
@@ -76,12 +76,12 @@ export interface OpenOptions {
   /**
    * This device's public identity keys, unpadded base64, as the client's own Olm account has them. Room keys meant for any other device are refused.
    * Without them the machine has an Olm account of its own, which lies in the store: {@link OlmMachine.receiveSyncChanges}. That takes the engine with
-   * Olm in it, `knownsender/engine-olm.wasm`, given to `initAsync`.
+   * Olm in it, `knownsender/knownsender-olm.wasm`, given to `initAsync`.
    */
   identityKeys?: { ed25519: string; curve25519: string };
   /**
-   * Where everything is kept: an IndexedDB database of that name, or memory that is gone with the machine. There is no default, and no
-   * falling back from one to the other: where IndexedDB cannot be had, opening fails.
+   * Where everything is kept: an IndexedDB database of that name, or memory that is gone with the machine. There is no falling back from one to the
+   * other: where IndexedDB cannot be had, opening fails. Only in Node, which has none, memory is the default; elsewhere there is no default.
    *
    * With `encryption` everything in the database is encrypted at rest by AES-256-GCM, and ids that rows are found by are keyed hashes. What stays in the
    * clear: names of tables and counters, how many rows there are, how long, how often written and which of them go together, and when senders are to be
@@ -90,7 +90,15 @@ export interface OpenOptions {
    * opening, and whoever loses it has lost the database. One that was made without a key stays so, and the other way. Without `encryption` nothing is
    * encrypted: ids, room keys, the Olm account, private cross-signing keys.
    */
-  store: { name: string; encryption?: StoreKey } | { memory: true };
+  store?: { name: string; encryption?: StoreKey } | { memory: true };
+  /**
+   * Runs the program, with its database, in a Worker, so that long work (imports, exports, judging many keys after a `/keys/query`) does not hold up the
+   * page: `true` for one of the machine's own, from `worker.js` beside this module, which ends with the machine; or a module Worker whose script is or
+   * imports `knownsender/worker`, which is left running for whoever made it. Several machines may share it. The API is the same, and `http.fetch` and all
+   * callbacks are called in the page; but a worker cannot answer synchronously. Methods that are no promises fail with `worker_has_no_sync`: those of
+   * {@link OlmMachine.promised} stand in for them.
+   */
+  worker?: boolean | Worker;
   /**
    * The client's own fetch, so that the machine can ask `/keys/query` for the senders of room keys as soon as they arrive, and again later; and, where
    * its Olm account is here, upload keys and send what its methods begin. Without it the client sends what {@link OlmMachine.outgoingRequests} lists. Of
@@ -116,7 +124,6 @@ export interface OpenOptions {
 export type Unregister = () => void;
 
 const megolm = "m.megolm.v1.aes-sha2";
-const idbMethods: readonly IdbMethod[] = ["open", "get", "pages", "commit", "counters", "close"];
 
 /** What the program answers where it is not quite what the caller gets. */
 interface Answers {
@@ -157,7 +164,7 @@ export class OlmMachine {
   /** This device's public identity keys, unpadded base64: those of its Olm account. */
   readonly identityKeys: { readonly ed25519: string; readonly curve25519: string };
 
-  readonly #engine: Engine;
+  readonly #engine: Door;
   readonly #parts: Parts;
   #decryptions = 0;
   readonly #pace = new Pace();
@@ -178,7 +185,8 @@ export class OlmMachine {
   /**
    * Opens a machine: starts a program, opens its store, and loads what is known of people. Calls `initAsync()` when the application has not.
    *
-   * Errors: those of `initAsync`; `bad_store` (no name, or neither name nor memory); `bad_user_id`, `bad_device_id`; `bad_base64`,
+   * Errors: those of `initAsync`; `worker_unsupported`, `worker_failed` (its script was not loaded, or is another) and `bad_worker` for the worker;
+   * `bad_store` (no name, or neither name nor memory); `bad_user_id`, `bad_device_id`; `bad_base64`,
    * `bad_key_length`, `low_order_key`, `non_canonical_key` for the identity keys; `bad_trust_requirement`; `bad_sender_data_key`; without identity
    * keys, `no_account` (the engine has no Olm), `account_damaged` and `account_of_other`; and the store's: `unavailable`,
    * `blocked`, `schema_too_new`, `quota`.
@@ -189,20 +197,19 @@ export class OlmMachine {
    */
   static async open(options: OpenOptions): Promise<OlmMachine> {
     const requirement = options.trustRequirement ?? "Untrusted";
-    const name = databaseName(options.store);
+    const store = options.store ?? (nodeHasNoStore() ? { memory: true } : undefined);
+    const name = databaseName(store);
     const reports = new Reports();
-    let flush: () => Promise<unknown> = () => Promise.resolve();
-    const key = storeKey(member(options.store as JsonObject, "encryption"));
-    const database = name === "" ? undefined : new IdbHost({ onEvent: (event) => reports.tell(storeReport(event)), beforeClose: async () => void (await flush()) });
-    const methods = { ...(database === undefined ? {} : methodsOf(database)), ...(key[0] === "" ? {} : storeKeyMethods()) };
+    const key = storeKey(isObject(store) ? member(store, "encryption") : undefined);
+    const worker = workerOf(options.worker);
     const fetch = options.http?.fetch;
-    const engine = await Engine.start(await wasmModule(), fetch === undefined ? { methods } : { methods, fetch });
-    engine.on("store_reported", (json) => reports.tell(parse<StoreReport>(json)));
-    // With no notices to take in, this writes whatever is unwritten and nothing else.
-    flush = () => engine.call("receiveRoomKeysWithheld", []);
+    const send = fetch && sendThrough(fetch);
+    const ground = { database: name, sealed: key[0] !== "" };
+    const { engine, database } = worker === undefined ? await startProgram(await wasmModule(), ground, send) : await HostedEngine.start(worker, wasmModule(), ground, send);
+    engine.on(storeReported, (json) => reports.tell(parse<StoreReport>(json)));
     const lanes = (word: string): void => {
       try {
-        engine.syncCall("lanes", [word]);
+        engine.tell("lanes", [word]);
       } catch (thrown) {
         if (!(thrown instanceof EngineStoppedError)) throw thrown; // it is about to be noticed
       }
@@ -227,7 +234,7 @@ export class OlmMachine {
     }
     if (tabs?.company === true) {
       engine.on("peers_told", (json) => tabs.tell(json));
-      engine.syncText("meetPeers", []);
+      engine.tell("meetPeers", []);
     }
     tabs?.opened();
     const parts: Parts = { engine, reports, database, name, encryption: key[0], tabs, fetches: fetch !== undefined, asleep: false };
@@ -244,6 +251,34 @@ export class OlmMachine {
       tabs?.close(); // a program that has died leads nobody
     });
     return new OlmMachine(parts, options, identityKeys, requirement);
+  }
+
+  /**
+   * The methods that answer at once, with a promise of the same answer: the way to call them where the program runs in a `worker`, and one that
+   * serves either. They fail as their namesakes do.
+   */
+  readonly promised: Promised = {
+    receiveRoomKeys: async (events) => this.#reception(await this.#ask("receiveRoomKeys", roomKeysArguments(events))),
+    roomKeyBundleDescriptor: async (event) => parse(await this.#ask("roomKeyBundleDescriptor", roomKeyArguments(event))),
+    queryKeysForUsers: async (users) => parse(await this.#ask("queryKeysForUsers", users)),
+    outgoingRequests: async () => parse(await this.#ask("outgoingRequests")),
+    outdatedUsers: async () => parse(await this.#ask("outdatedUsers")),
+    laneCounts: async () => parse(await this.#ask("laneCounts")),
+    getIdentity: async (userId) => parse(await this.#ask("identity", [userId])),
+    getRoomEventEncryptionInfo: async (event, roomId) => {
+      if (this.#engine.here) return this.getRoomEventEncryptionInfo(event, roomId);
+      const names = eventArguments(eventNames(event, roomId));
+      return parse(await this.#ask("roomEventEncryptionInfo", names).catch(decryptionFailed));
+    },
+    setTrustRequirement: async (requirement) => {
+      await this.#ask("setTrustRequirement", [requirement]);
+      this.#trustRequirement = requirement;
+    },
+  };
+
+  async #ask(method: string, args: readonly Argument[] = []): Promise<string> {
+    this.#open();
+    return this.#engine.ask(method, args);
   }
 
   // Room keys.
@@ -264,10 +299,11 @@ export class OlmMachine {
    */
   receiveRoomKeys(events: readonly DecryptedOlmEvent[]): RoomKeyReception {
     this.#open();
-    if (!Array.isArray(events)) throw new KnownSenderError("bad_request", "receiveRoomKeys takes a list.", { expected: "an array", got: typeof events });
-    const args: string[] = [];
-    for (const event of events as readonly unknown[]) args.push(...roomKeyArguments(event));
-    const { id, receipts } = parse<Answers["received"]>(this.#engine.syncText("receiveRoomKeys", args));
+    return this.#reception(this.#engine.syncText("receiveRoomKeys", roomKeysArguments(events)));
+  }
+
+  #reception(json: string): RoomKeyReception {
+    const { id, receipts } = parse<Answers["received"]>(json);
     // Writing begins when the caller's turn ends: the receipts come first, and calls of one turn share a transaction.
     const written = Promise.resolve().then(() => this.#engine.callText("storeRoomKeys", []));
     const stored = written.then(() => undefined); // a promise of its own: when nobody handles its failure, the page hears of it
@@ -577,8 +613,7 @@ export class OlmMachine {
    */
   async receiveForwardedRoomKeys(events: readonly DecryptedOlmEvent[]): Promise<ForwardedRoomKeyReceipt[]> {
     this.#open();
-    if (!Array.isArray(events)) throw new KnownSenderError("bad_request", "receiveForwardedRoomKeys takes a list.", { expected: "an array", got: typeof events });
-    return parse<ForwardedRoomKeyReceipt[]>(await this.#engine.callText("receiveForwardedRoomKeys", Array.from(events, roomKeyArguments).flat()));
+    return parse<ForwardedRoomKeyReceipt[]>(await this.#engine.callText("receiveForwardedRoomKeys", roomKeysArguments(events)));
   }
 
   /**
@@ -717,7 +752,7 @@ export class OlmMachine {
    */
   retryNow(): void {
     this.#open();
-    this.#engine.syncCall("lanes", ["nudge"]);
+    this.#engine.tell("lanes", ["nudge"]);
     this.#parts.tabs?.nudge();
   }
 
@@ -824,7 +859,7 @@ export class OlmMachine {
    */
   async openSecretStorage(getAccountData: AccountData, key: SecretStorageKey): Promise<SecretStorage> {
     this.#open();
-    return SecretStorage.open(getAccountData, key, (text) => bytesOf(this.#engine.syncText("recoveryKey", [text])) ?? new Uint8Array(0));
+    return SecretStorage.open(getAccountData, key, async (text) => bytesOf(await this.#ask("recoveryKey", [text])) ?? new Uint8Array(0));
   }
 
   /**
@@ -896,6 +931,7 @@ export class OlmMachine {
 
   /** The answer where nothing has to be read first: the two synchronous calls are quicker than one that may wait. Whoever asks for the verdict next is told it. */
   async #decryptFromMemory(text: string, roomId: string, names: EventNames | undefined): Promise<Answers["decrypted"] | undefined> {
+    if (!this.#engine.here) return undefined;
     const number = String(++this.#decryptions);
     const check = this.#engine.syncCall("beginDecryption", [number, text, roomId]);
     if (check.length === 0) return undefined;
@@ -926,14 +962,11 @@ export class OlmMachine {
     return this.#verdicts.of(names, this.#engine.turns, () => this.#encryptionInfo(names));
   }
 
-  #encryptionInfo({ roomId, sessionId, sender, eventId, ciphertext }: EventNames): EventEncryptionInfo {
+  #encryptionInfo(names: EventNames): EventEncryptionInfo {
     try {
-      return parse<EventEncryptionInfo>(this.#engine.syncText("roomEventEncryptionInfo", [roomId, sessionId, sender, eventId, ciphertext]));
+      return parse<EventEncryptionInfo>(this.#engine.syncText("roomEventEncryptionInfo", eventArguments(names)));
     } catch (thrown) {
-      if (thrown instanceof KnownSenderError && ["session_not_loaded", "bad_event", "unable_to_decrypt"].includes(thrown.code)) {
-        throw new DecryptionError(thrown.code, thrown.message, { expected: thrown.expected, got: thrown.got });
-      }
-      throw thrown;
+      return decryptionFailed(thrown);
     }
   }
 
@@ -1073,6 +1106,13 @@ function databaseName(store: unknown): string {
   throw new KnownSenderError("bad_store", "OlmMachine.open needs to know where to keep things.", { expected: "{ name: a name that is not empty } or { memory: true }" });
 }
 
+/** Which worker the program is to run in; undefined for the page. */
+function workerOf(given: unknown): true | Worker | undefined {
+  if (given === undefined || given === false) return undefined;
+  if (given === true || (isObject(given) && typeof (given as Partial<Worker>).postMessage === "function")) return given as true | Worker;
+  throw new KnownSenderError("bad_worker", "This is no worker.", { expected: "true, false or a Worker", got: typeof given });
+}
+
 /** What kind of key a database has, and the key; nothing when there is none. Which length is right, the program says. */
 function storeKey(given: unknown, required = false): [mode: string, key: string | Uint8Array] {
   if (given === undefined && !required) return ["", ""];
@@ -1102,9 +1142,9 @@ function backupSource({ backupVersion, decryptionKey }: { backupVersion: string;
   throw new KnownSenderError("bad_backup_key", "This is not the private key of a backup.", { expected: "{ base64 } or { recoveryKey }" });
 }
 
-/** The program's IndexedDB. */
-function methodsOf(database: IdbHost): Record<string, HostMethod> {
-  return Object.fromEntries(idbMethods.map((method) => [`idb.${method}`, (request: Uint8Array) => database.call(method, request)]));
+function roomKeysArguments(events: unknown): string[] {
+  if (!Array.isArray(events)) throw new KnownSenderError("bad_request", "Room keys are given as a list.", { expected: "an array", got: typeof events });
+  return Array.from(events as unknown[], roomKeyArguments).flat();
 }
 
 /** Sender, sender key and payload of an item. What is not there, or of the wrong type, is empty: the gate refuses it under its name. */
@@ -1159,6 +1199,18 @@ function eventNames(given: string | JsonObject, roomId: string): EventNames {
     eventId: text(event, "event_id", "event_id"),
     ciphertext: text(content, "ciphertext", "content.ciphertext"),
   };
+}
+
+function eventArguments({ roomId, sessionId, sender, eventId, ciphertext }: EventNames): string[] {
+  return [roomId, sessionId, sender, eventId, ciphertext];
+}
+
+/** Throws what the program says of an event. */
+function decryptionFailed(thrown: unknown): never {
+  if (thrown instanceof KnownSenderError && ["session_not_loaded", "bad_event", "unable_to_decrypt"].includes(thrown.code)) {
+    throw new DecryptionError(thrown.code, thrown.message, { expected: thrown.expected, got: thrown.got });
+  }
+  throw thrown;
 }
 
 function badEvent(path: string, expected: string): DecryptionError {

@@ -5,9 +5,9 @@
 // the same turn, before the program runs again. The memory's buffer is looked up at every access, because growth replaces it.
 
 import { EngineStoppedError, KnownSenderError, errorFromProgram, textOf } from "./errors.js";
-import { makeFetchBinding, type HostFetch } from "./fetch.js";
+import { makeFetchBinding, type Send } from "./fetch.js";
 import { goIn, type GoProgram } from "./wasm_exec.js";
-import { makeScope } from "./scope.js";
+import { makeScope, type Timers } from "./scope.js";
 
 /** What the program may ask its host: bytes in, bytes out. `signal` aborts when the program no longer waits. Both are wiped when the answer has crossed. */
 export type HostMethod = (request: Uint8Array<ArrayBuffer>, signal: AbortSignal) => Uint8Array | Promise<Uint8Array>;
@@ -17,7 +17,7 @@ export interface ProgramOptions {
   /** What the program may ask, by name. */
   methods?: Readonly<Record<string, HostMethod>>;
   /** What the program's requests to the homeserver leave through. */
-  fetch?: HostFetch;
+  send?: Send;
   /** Takes the program's events, after the call that made them. */
   onEvent?: (name: string, json: string) => void;
   /** Command line, without the program's name. */
@@ -58,6 +58,7 @@ export class Program {
   readonly #decoder = new TextDecoder();
   readonly #waiting = new Map<number, Waiting>();
   readonly #asked = new Map<number, AbortController>();
+  readonly #timers: Timers = new Set();
   readonly #lines = new Map<number, string>();
   /** Aborts when the program has ended. */
   readonly #requests = new AbortController();
@@ -83,8 +84,8 @@ export class Program {
     this.#methods = methods;
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#served = new Promise((resolve) => (this.#serving = resolve));
-    const binding = options.fetch === undefined ? undefined : makeFetchBinding(options.fetch, { ended: this.#requests.signal });
-    const scope = makeScope(this.#makeHost(), (fd, bytes) => this.#written(fd, bytes), (callback) => this.#guard(callback), binding);
+    const binding = options.send === undefined ? undefined : makeFetchBinding(options.send, { ended: this.#requests.signal });
+    const scope = makeScope(this.#makeHost(), (fd, bytes) => this.#written(fd, bytes), (callback) => this.#guard(callback), binding, this.#timers);
     this.#go = new (goIn(scope))();
     this.#go.argv = ["knownsender", ...(options.args ?? [])];
     this.#go.env = { ...options.env };
@@ -225,7 +226,7 @@ export class Program {
     for (const [i, arg] of args.entries()) {
       if (typeof arg === "string") size += 4 + arg.length + (arg.length >> 3);
       else if (arg instanceof Uint8Array) size += 4 + arg.length;
-      else throw new KnownSenderError("bad_request", `Argument ${i + 1} of ${method} is neither text nor a Uint8Array.`);
+      else throw badArgument(i, method);
     }
     const used = this.#writeInto(exports, size, method, args);
     if (used !== undefined) return used;
@@ -426,6 +427,7 @@ export class Program {
     this.#go.exited = true; // one that died is not entered again either
     if (this.#exports !== undefined) new Uint8Array(this.#exports.mem.buffer).fill(0);
     this.#exports = undefined;
+    for (const timer of this.#timers) clearTimeout(timer); // they would hold all of this, and keep Node running
     this.#methods = {}; // one of them has the key of the database
     this.#bytes = new Uint8Array(0);
     this.#view = new DataView(this.#bytes.buffer);
@@ -454,7 +456,13 @@ function codeOf(thrown: unknown): string | undefined {
   }
 }
 
-function aborted(method: string, signal: AbortSignal): KnownSenderError {
+/** What a call fails with that has an argument of another type, at that place. */
+export function badArgument(place: number, method: string): KnownSenderError {
+  return new KnownSenderError("bad_request", `Argument ${place + 1} of ${method} is neither text nor a Uint8Array.`);
+}
+
+/** What a call fails with whose signal has aborted. */
+export function aborted(method: string, signal: AbortSignal): KnownSenderError {
   return new KnownSenderError("aborted", `The call of ${method} was aborted.`, { cause: signal.reason });
 }
 

@@ -7,8 +7,11 @@ export type Output = (fd: number, bytes: Uint8Array) => void;
 /** Runs a timer's callback; the engine uses it to notice a program that dies in one. */
 export type Guard = (callback: () => void) => void;
 
+/** A program's timers that have not gone off. */
+export type Timers = Set<ReturnType<typeof setTimeout>>;
+
 /** Makes the scope around the host object. `binding` is what the program fetches through, when it fetches. */
-export function makeScope(host: object, output: Output, guard: Guard, binding: object = {}): object {
+export function makeScope(host: object, output: Output, guard: Guard, binding: object = {}, timers: Timers = new Set()): object {
   const real = globalThis;
   const scope: Record<string, unknown> = {
     Object, Array, Promise, Error, Date, Uint8Array, Uint8ClampedArray, TextEncoder, TextDecoder,
@@ -16,8 +19,18 @@ export function makeScope(host: object, output: Output, guard: Guard, binding: o
     // These work only on the object they belong to, hence the closures.
     crypto: { getRandomValues: (bytes: Uint8Array<ArrayBuffer>) => real.crypto.getRandomValues(bytes) },
     performance: { now: () => real.performance.now() },
-    setTimeout: (callback: () => void, delay: number) => real.setTimeout(() => guard(callback), delay),
-    clearTimeout: (id: number) => real.clearTimeout(id),
+    setTimeout: (callback: () => void, delay: number) => {
+      const timer = real.setTimeout(() => {
+        timers.delete(timer);
+        guard(callback);
+      }, delay);
+      timers.add(timer);
+      return timer;
+    },
+    clearTimeout: (timer: ReturnType<typeof setTimeout>) => {
+      timers.delete(timer);
+      real.clearTimeout(timer);
+    },
     fs: makeFileSystem(output),
     process: makeProcess(),
     path: { resolve: (...segments: string[]) => segments.join("/") },

@@ -56,7 +56,7 @@ export class SecretStorage {
    *
    * Errors: see {@link OlmMachine.openSecretStorage}.
    */
-  static async open(accountData: AccountData, given: SecretStorageKey, decodeRecoveryKey: (text: string) => Uint8Array<ArrayBuffer>): Promise<SecretStorage> {
+  static async open(accountData: AccountData, given: SecretStorageKey, decodeRecoveryKey: (text: string) => Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>): Promise<SecretStorage> {
     const fallback = await read(accountData, "m.secret_storage.default_key");
     const keyId = fallback === null ? undefined : member(fallback, "key");
     if (keyId === undefined) throw new KnownSenderError("no_secret_storage", "The user has no secret storage.");
@@ -110,7 +110,7 @@ export class SecretStorage {
 }
 
 /** The storage key's bytes, a copy. */
-async function keyBytes(given: SecretStorageKey, description: JsonObject, decodeRecoveryKey: (text: string) => Bytes): Promise<Bytes> {
+async function keyBytes(given: SecretStorageKey, description: JsonObject, decodeRecoveryKey: (text: string) => Bytes | Promise<Bytes>): Promise<Bytes> {
   const { recoveryKey, passphrase, key } = (given ?? {}) as { recoveryKey?: unknown; passphrase?: unknown; key?: unknown };
   if (typeof recoveryKey === "string") return decodeRecoveryKey(recoveryKey);
   if (typeof passphrase === "string") return deriveFromPassphrase(passphrase, description);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { before, describe, test } from "node:test";
-import { makeFetchBinding, type HostFetch } from "../src/fetch.js";
+import { makeFetchBinding, sendThrough, type HostFetch } from "../src/fetch.js";
 import { stories } from "./fetchkit.js";
 import { top, useChrome } from "./harness.js";
 
@@ -34,9 +34,9 @@ const withMatrixJsSdk = (http: MatrixHttpApi): HostFetch => ({ method, path, bod
   http.authedRequest<string>(method, path, undefined, body, { prefix: "", json: false, headers, abortSignal: signal });
 
 test("matrix-js-sdk's authedRequest is a fetch as it is", async () => {
-  const binding = makeFetchBinding(withMatrixJsSdk({
+  const binding = makeFetchBinding(sendThrough(withMatrixJsSdk({
     authedRequest: <T>(...args: unknown[]) => Promise.resolve(JSON.stringify(args.slice(0, 4)) as T),
-  }));
+  })));
   binding.give(7, '{"device_keys":{}}');
   const response = await binding.fetch(new Request("https://homeserver.invalid/_matrix/client/v3/keys/query", { method: "POST", headers: { "knownsender-request": "7" } }));
   assert.deepEqual([response.status, response.headers.get("knownsender-outcome"), response.headers.get("knownsender-status")], [200, "answer", "200"]);
@@ -44,7 +44,7 @@ test("matrix-js-sdk's authedRequest is a fetch as it is", async () => {
 });
 
 test("a request nobody gave a body for is answered too", async () => {
-  const binding = makeFetchBinding(() => "never asked");
+  const binding = makeFetchBinding(sendThrough(() => "never asked"));
   const response = await binding.fetch(new Request("https://homeserver.invalid/", { headers: { "knownsender-request": "1" } }));
   assert.equal(response.headers.get("knownsender-outcome"), "failed");
   assert.match(await response.text(), /aborted/);

@@ -2,7 +2,7 @@
 // them and by fetch.test.ts, which lists them.
 
 import { decodeFrame, encodeFrame } from "../src/frame.js";
-import { makeFetchBinding, type FetchBindingOptions, type HostAnswer, type HostFetch, type HostRequest } from "../src/fetch.js";
+import { makeFetchBinding, sendThrough, type HostAnswer, type HostFetch, type HostRequest } from "../src/fetch.js";
 import { makeScope } from "../src/scope.js";
 import { goIn } from "../src/wasm_exec.js";
 
@@ -26,7 +26,7 @@ export class Kit {
   /** Exit code, once the program has ended. */
   exited: number | undefined;
 
-  static async start(fetch: HostFetch | undefined, options: FetchBindingOptions = {}, context?: object): Promise<Kit> {
+  static async start(fetch: HostFetch | undefined, options: { maxAnswerBytes?: number } = {}, context?: object): Promise<Kit> {
     const kit = new Kit();
     let serving: () => void = () => undefined;
     const served = new Promise<void>((resolve) => (serving = resolve));
@@ -46,7 +46,7 @@ export class Kit {
       wake: () => undefined,
     };
     const scope = makeScope(host, () => undefined, (callback) => callback());
-    const binding = fetch === undefined ? undefined : makeFetchBinding(fetch, { ended: kit.#ended.signal, ...options });
+    const binding = fetch === undefined ? undefined : makeFetchBinding(sendThrough(fetch, options.maxAnswerBytes), { ended: kit.#ended.signal });
     Object.assign(scope, { context: context ?? { binding } });
     const go = new (goIn(scope))();
     go.argv = ["fetchkit"];
@@ -107,7 +107,7 @@ function same(got: unknown, want: unknown, what: string): void {
 }
 
 /** Code, status and retry after of what comes when the client's fetch does this; and that a good answer comes through after it. */
-async function after(fault: (request: HostRequest) => unknown, want: [string, number?, number?], sentence = "", options: FetchBindingOptions = {}): Promise<void> {
+async function after(fault: (request: HostRequest) => unknown, want: [string, number?, number?], sentence = "", options: { maxAnswerBytes?: number } = {}): Promise<void> {
   let broken = true;
   const kit = await Kit.start((request) => (broken ? fault(request) : answer) as HostAnswer, options);
   const before = await kit.goroutines();

@@ -10,10 +10,13 @@ import { join, relative } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { build } from "esbuild";
 import { top, useChrome } from "./harness.js";
+import { Person } from "./people.js";
 
 const chrome = useChrome();
+const { identityKeys: own } = new Person("@me:test", "MINE").own;
 
 let project = "";
+let tarball = "";
 let installed = "";
 
 function run(command: string, args: string[], cwd: string): string {
@@ -23,8 +26,9 @@ function run(command: string, args: string[], cwd: string): string {
 before(() => {
   project = mkdtempSync(join(tmpdir(), "knownsender-package-"));
   const [{ filename } = { filename: "" }] = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", project], top)) as { filename: string }[];
+  tarball = join(project, filename);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "blank", private: true, type: "module" }));
-  run("npm", ["install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", join(project, filename)], project);
+  run("npm", ["install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", tarball], project);
   installed = join(project, "node_modules/knownsender");
 });
 
@@ -61,10 +65,21 @@ describe("the tarball", () => {
     const targets = (target: Target): string[] => (typeof target === "string" ? [target] : Object.values(target).flatMap(targets));
     const { exports, dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { exports: Target; dependencies?: object };
     for (const target of targets(exports)) assert.ok(names.includes(target.replace("./", "")), `${target} is exported and missing`);
-    const others = names.filter((name) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|web\/dist\/.+\.(js|js\.map|d\.ts|wasm)|web\/dist\/THIRD_PARTY_NOTICES\.txt)$/.test(name));
+    const others = names.filter((name) => !/^(LICENSE|README\.md|CHANGELOG\.md|package\.json|web\/dist\/.+\.(js|js\.map|d\.ts|d\.ts\.map|wasm)|web\/src\/.+\.ts|web\/dist\/THIRD_PARTY_NOTICES\.txt)$/.test(name));
     assert.deepEqual(others, []);
     assert.equal(dependencies, undefined);
+    // Every map names sources that are in the package: debuggers show them, and editors go to them.
+    for (const name of names.filter((name) => name.endsWith(".map"))) {
+      const { sources } = JSON.parse(readFileSync(join(installed, name), "utf8")) as { sources: string[] };
+      for (const source of sources) assert.ok(names.includes(join(name, "..", source)), `${name}: ${source} is missing`);
+    }
     assert.ok(!readdirSync(join(project, "node_modules")).includes("matrix-js-sdk"), "a peer that only one entry needs is not installed unasked");
+  });
+
+  test("has nothing that publint or are-the-types-wrong objects to", () => {
+    const tools = join(top, "node_modules/.bin");
+    assert.match(run(join(tools, "publint"), ["run", tarball, "--strict"], project), /All good/);
+    run(join(tools, "attw"), [tarball, "--profile", "esm-only", "--exclude-entrypoints", "knownsender.wasm", "knownsender-olm.wasm"], project);
   });
 
   test("tells nothing of the machine it was built on", () => {
@@ -139,9 +154,29 @@ describe("loaded", () => {
       globalThis.document = {};
       await ks.initAsync();
       ${story}
-      console.log(document.title, existsSync(new URL(import.meta.resolve("knownsender/engine.wasm"))));
+      console.log(document.title, existsSync(new URL(import.meta.resolve("knownsender/knownsender.wasm"))));
     `.replace("globalThis.document = {};", "const document = {};"));
     assert.equal(run("node", ["node.mjs"], project).trim(), "unknown_method true");
+  });
+
+  test("by Node, where importing anything does nothing, and a machine is in memory when nothing else is said", () => {
+    writeFileSync(join(project, "inert.mjs"), `
+      const before = Object.getOwnPropertyNames(globalThis).length;
+      globalThis.fetch = () => { throw new Error("it fetches"); };
+      const ks = await import("knownsender");
+      await import("knownsender/worker");
+      console.log(Object.getOwnPropertyNames(globalThis).length - before);
+      const identityKeys = { ed25519: ${JSON.stringify(own.ed25519)}, curve25519: ${JSON.stringify(own.curve25519)} };
+      const machine = await ks.OlmMachine.open({ userId: "@me:test", deviceId: "MINE", identityKeys });
+      console.log((await machine.roomKeyCounts()).total);
+      await machine.close();
+      const codes = [];
+      for (const options of [{ store: { name: "x" } }, { worker: true }]) {
+        await ks.OlmMachine.open({ userId: "@me:test", deviceId: "MINE", identityKeys, ...options }).catch(({ code }) => codes.push(code));
+      }
+      console.log(codes.join()); // and nothing of the machines keeps the process from ending here
+    `);
+    assert.deepEqual(run("node", ["inert.mjs"], project).trim().split("\n"), ["0", "0", "unavailable,worker_unsupported"]);
   });
 
   test("by a page without a bundler", async () => {
@@ -163,7 +198,7 @@ describe("loaded", () => {
       mkdirSync(out);
       writeFileSync(join(project, "main.js"), `
         import * as ks from "knownsender";
-        import wasmURL from "knownsender/engine.wasm";
+        import wasmURL from "knownsender/knownsender.wasm";
         await ks.initAsync({ wasmURL: new URL(wasmURL, import.meta.url) });
         ${story}
       `);
@@ -179,6 +214,7 @@ describe("loaded", () => {
 
   test("by esbuild without side effects: an unused import leaves nothing behind", async () => {
     const { outputFiles } = await build({ stdin: { contents: 'import { initAsync } from "knownsender"; import "knownsender"; import { initKnownSenderCrypto } from "knownsender/compat/js-sdk";', resolveDir: project }, bundle: true, format: "esm", write: false, logLevel: "silent", external: ["matrix-js-sdk", "matrix-js-sdk/*"] });
+    assert.match(JSON.parse(readFileSync(join(installed, "package.json"), "utf8")).sideEffects.join(), /^\.\/web\/dist\/worker\.js$/, "the one script that does something when it is loaded");
     assert.equal(outputFiles[0]?.text.replace(/\/\/.*\n/g, "").trim(), "");
   });
 });
