@@ -95,7 +95,7 @@ export class Engine implements Door {
     return Engine.sending(module, options.fetch && sendThrough(options.fetch), options);
   }
 
-  /** The same, with another way to the homeserver than a fetch, or none. */
+  /** The same, with another way to the homeserver than a fetch, or none. @internal */
   static async sending(module: WebAssembly.Module, send: Send | undefined, options: Omit<EngineOptions, "fetch"> = {}, listeners = new Listeners()): Promise<Engine> {
     const settings: ProgramOptions = {
       methods: { verify: verifySignatures, rest, ...keyFileMethods, ...options.methods },
