@@ -45,7 +45,7 @@ export class HostedEngine implements Door {
   }
 
   /** Starts a program in a worker that was given, or in one of its own, which ends with it. */
-  static async start(given: true | Worker, module: Promise<WebAssembly.Module>, ground: Ground, send: Send | undefined): Promise<Grounded<HostedEngine>> {
+  static async start(given: true | Worker, module: Promise<WebAssembly.Module>, ground: Ground, send: Send | undefined, failedBefore?: Event): Promise<Grounded<HostedEngine>> {
     const worker = given === true ? newWorker() : given;
     const { port1, port2 } = new MessageChannel();
     const engine = new HostedEngine(port1, send);
@@ -62,6 +62,7 @@ export class HostedEngine implements Door {
     };
     // First of all: the script may fail while the wasm is loaded.
     worker.addEventListener("error", failed);
+    if (failedBefore !== undefined) failed(failedBefore);
     try {
       await Promise.race([begun, begin()]);
     } catch (thrown) {

@@ -10,8 +10,7 @@ import { diagnose, type Parts } from "./diagnosis.js";
 import { Engine, type Argument, type Door } from "./engine.js";
 import { EngineStoppedError, KnownSenderError } from "./errors.js";
 import { sendThrough, type HostFetch } from "./fetch.js";
-import { startProgram, storeReported } from "./ground.js";
-import { HostedEngine } from "./hosted.js";
+import { startHosted, startProgram, storeReported } from "./ground.js";
 import { backedUpKeys, exportedKeys, exportKeys, importKeys, type ImportSource } from "./imports.js";
 import { isObject, jsonText, member, parse } from "./json.js";
 import { nodeHasNoStore, wasmModule } from "./load.js";
@@ -205,7 +204,7 @@ export class OlmMachine {
     const fetch = options.http?.fetch;
     const send = fetch && sendThrough(fetch);
     const ground = { database: name, sealed: key[0] !== "" };
-    const { engine, database } = worker === undefined ? await startProgram(await wasmModule(), ground, send) : await HostedEngine.start(worker, wasmModule(), ground, send);
+    const { engine, database } = worker === undefined ? await startProgram(await wasmModule(), ground, send) : await startHosted(worker, wasmModule(), ground, send);
     engine.on(storeReported, (json) => reports.tell(parse<StoreReport>(json)));
     const lanes = (word: string): void => {
       try {
