@@ -103,9 +103,9 @@ FUZZTIME ?= 1m
 fuzz:
 	node web/packaging/fuzz.mjs $(FUZZTIME)
 
-# Mutation testing of what decides, none of make test: mistakes made on purpose in core/policy, core/sender and core/megolm, or in ROOMS, which the room's
-# own tests must notice. core/testdata/mutants.json lists those that nothing can notice, and why. Two at a time, at the lowest priority: an hour or so.
-# core/trust is not held to it yet: ROOMS=trust tells what survives there.
+# Mutation testing of what decides, none of make test: mistakes made on purpose in core/policy, core/sender, core/trust and core/megolm, or in ROOMS, which
+# the room's own tests must notice. core/testdata/mutants.json lists those that nothing can notice, and why. Two at a time, at the lowest priority: an hour
+# or more.
 mutants:
 	node web/packaging/mutants.mjs $(ROOMS)
 

@@ -1,8 +1,8 @@
 // Mutation testing of the rooms that decide: every operator of their code is changed, one at a time, and the room's own tests must fail. A mutant that
 // survives is a gap in the tests, unless core/testdata/mutants.json lists it and says why nothing can tell it from the code. One that is not listed,
-// and one that is listed and did not survive, fail the run. It takes an hour or so, and so is no part of make test.
+// and one that is listed and did not survive, fail the run. It takes an hour or more, and so is no part of make test.
 //
-//   node web/packaging/mutants.mjs [ROOM...]     rooms of core; policy, sender and megolm when none is named
+//   node web/packaging/mutants.mjs [ROOM...]     rooms of core; policy, sender, trust and megolm when none is named
 //
 // The tool, gremlins, is given a go of its own, which mends three things. It tries only what a coverage profile shows as covered, in which no condition of
 // a `case` and no constant ever is: the whole of every file is added to the profile. It knows by the exit status whether tests failed or did not compile,
@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { top } from "./rooms.mjs";
 
 const tool = "github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0";
-const rooms = process.argv.length > 2 ? process.argv.slice(2) : ["policy", "sender", "megolm"];
+const rooms = process.argv.length > 2 ? process.argv.slice(2) : ["policy", "sender", "trust", "megolm"];
 
 const build = join(top, "web/build/mutants");
 const source = join(build, "source");
