@@ -24,6 +24,9 @@ func TestRepeatedAnswer(t *testing.T) {
 	early, later, last := w.index.BeginQuery(nil), w.index.BeginQuery(nil), w.index.BeginQuery(nil)
 	answer := w.kit.KeysQuery(w.me, alice, bob)
 	w.answer(answer, later.Sequence)
+	if got := w.repeated(answer, later.Sequence); len(got) != 2 {
+		t.Errorf("the answer to the same request: left out were %v", got)
+	}
 	if got, want := w.repeated(answer, last.Sequence), names(alice, bob); !slices.Equal(got, want) {
 		t.Fatalf("left out were %v, not %v", got, want)
 	}
