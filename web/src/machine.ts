@@ -1019,7 +1019,7 @@ export class OlmMachine {
    * Says how the machine and its store do: versions, whether the browser promised to keep the database, how much room there is, whether it is the same one as
    * last time, what could not be read and was set aside, what waits to be asked about, and what was reported since it was opened. It answers as well when
    * the store is lost or the program has ended; not when the machine was closed or locked. Plain data for a report of a problem: there is nothing secret in
-   * it, and no name of a room or a user. Errors: none of its own.
+   * it, and of names only the one the client gave the database. Errors: none of its own.
    */
   async diagnose(): Promise<Diagnosis> {
     this.#open();

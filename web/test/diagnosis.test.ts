@@ -44,6 +44,7 @@ describe("diagnose", () => {
       }, { own: me.own, item });
       const { store, lanes, versions } = got.full;
       assert.ok(got.plain, "plain data");
+      for (const name of ["@", "!room", ":test", me.curve25519, me.ed25519.public, alice.curve25519]) assert.ok(!JSON.stringify(got.full).includes(name), `it names ${name}`);
       assert.ok(got.empty.at >= got.began);
       assert.deepEqual(versions, { package: version, schema: 202, readsSchemasUpTo: 299, formats });
       assert.deepEqual(got.empty.roomKeys, { total: 0, backedUp: 0 });

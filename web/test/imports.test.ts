@@ -357,7 +357,8 @@ describe("what is made of imported keys", () => {
         copies: [{
           senderKey: alice.curve25519, provenance: "claimed", firstKnownIndex: 0, senderData: unknown, atReception: unknown, legacySession: true, suspended: false,
           received: true, forwarder: null, hint: null, schedule: null,
-          steps: [{ step: "A", evidence: "claimed", device: null }, { step: "D", evidence: "claimed", device: null }],
+          steps: ["A", "D"].map((step) => ({ step, evidence: "claimed", device: null, sentence: "The key came from a file, a backup or somebody who handed it over: nothing about its sender is proved." })),
+          remedy: "room_key_from_sender",
           why: "It came from a file or a backup, and claims to be from a device that nobody known lists.",
           wouldChange: "A file, a backup or whoever hands a key over cannot prove who made it. Receiving the same key from its sender would.",
         }],
