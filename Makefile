@@ -10,12 +10,13 @@ GOBUILD := go build -trimpath -buildvcs=false -ldflags="-s -w -buildid="
 # Packages that no hot call spends its time in are compiled without inlining: 68 kilobytes less after brotli, and no call measurably slower. Never
 # put one here that a loop over bytes runs through (keys, megolm, signedjson, jsontext, crypto, the runtime).
 # "web/packaging/overlay.mjs" says what of the libraries is left out.
-COLD    := fmt time log io bufio context errors path io/fs internal/oserror internal/syscall/execenv internal/testlog internal/filepathlite math/rand \
-           math/rand/v2 sort math/big crypto/rand net/http reflect os syscall unicode internal/fmtsort internal/poll internal/bisect internal/godebug \
-           internal/reflectlite net/url net/netip unique github.com/vmihailenco/... github.com/hack-pad/... github.com/syumai/... knownsender/wasm \
-           knownsender/idbstore knownsender/jsbridge/... knownsender/core knownsender/core/keyfile knownsender/core/policy knownsender/core/store \
-           knownsender/core/trust maunium.net/... knownsender/core/record knownsender/core/lane knownsender/core/store/sealed \
-           knownsender/core/sharing knownsender/core/crosssigning knownsender/core/redact knownsender/core/ids
+COLD    := fmt time log encoding internal/synctest go.mau.fi/... knownsender/core/olm io bufio context errors path io/fs internal/oserror \
+           internal/syscall/execenv internal/testlog internal/filepathlite math/rand math/rand/v2 sort math/big crypto/rand net/http reflect os \
+           syscall unicode internal/fmtsort internal/poll internal/bisect internal/godebug internal/reflectlite net/url net/netip unique \
+           github.com/vmihailenco/... github.com/hack-pad/... github.com/syumai/... knownsender/wasm knownsender/idbstore knownsender/jsbridge/... \
+           knownsender/core knownsender/core/keyfile knownsender/core/policy knownsender/core/store knownsender/core/trust maunium.net/... \
+           knownsender/core/record knownsender/core/lane knownsender/core/store/sealed knownsender/core/sharing knownsender/core/crosssigning \
+           knownsender/core/redact knownsender/core/ids
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
