@@ -1,4 +1,4 @@
-# The targets a person needs: make, make test, make test-homeserver, make test-packaging, make demo, make pictures, make attack, make arch, make size, make fuzz, make mutants, make model, make bench, make bench-go, make docs, make clean. They need Go, Node, and Debian's packages.
+# The targets a person needs: make, make test, make test-homeserver, make test-packaging, make reproduce, make demo, make pictures, make attack, make arch, make size, make fuzz, make mutants, make model, make bench, make bench-go, make docs, make clean. They need Go, Node, and Debian's packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,7 +20,7 @@ COLD    := fmt time log encoding internal/synctest go.mau.fi/... knownsender/cor
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 
-.PHONY: build test test-homeserver test-packaging demo pictures arch size fuzz mutants model bench bench-go clean wasm typescript test-build debian attack docs
+.PHONY: build test test-homeserver test-packaging reproduce demo pictures arch size fuzz mutants model bench bench-go clean wasm typescript test-build debian attack docs
 
 build: wasm typescript web/dist/wasm_exec.js web/dist/THIRD_PARTY_NOTICES.txt
 
@@ -70,6 +70,10 @@ test-homeserver: debian build test-build web/build/homeserver/dendrite
 # The package as it is published, in blank projects: plain pages, Node, esbuild, webpack, Vite. A line for each; ONLY=vite,node runs some.
 test-packaging: debian build test-build
 	node web/test/packaging/run.mjs
+
+# Builds and packs the package in two places, with nothing remembered of either, and compares every byte. Some minutes.
+reproduce: node_modules/.package-lock.json
+	node web/packaging/reproduce.mjs
 
 # With C, for its SQLite: the one in pure Go wedges when a client hangs up in the middle of a request.
 DENDRITE := github.com/element-hq/dendrite/cmd
