@@ -67,7 +67,7 @@ test-homeserver: debian build test-build web/build/homeserver/dendrite
 	$(TSC) -p web/test/endtoend
 	node web/build/test/endtoend/run.js
 
-# The package as it is published, in blank projects: plain pages, Node, esbuild, webpack, Vite. A line for each; ONLY=vite,node runs some.
+# The package as it is published, in blank projects: plain pages, Node, esbuild, webpack, Vite, Next. A line for each; ONLY=vite,node runs some.
 test-packaging: debian build test-build
 	node web/test/packaging/run.mjs
 

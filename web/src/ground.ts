@@ -38,18 +38,6 @@ export async function startProgram(module: WebAssembly.Module, { database: name,
   return { engine, database };
 }
 
-/** The same in a worker. Only pages that have one load what it takes. */
-export async function startHosted(worker: true | Worker, module: Promise<WebAssembly.Module>, ground: Ground, send: Send | undefined): Promise<Grounded<Door>> {
-  module.catch(() => undefined); // it is waited for there
-  let failed: Event | undefined;
-  const fails = (event: Event): void => void (failed = event);
-  if (worker !== true) worker.addEventListener("error", fails); // it may fail meanwhile
-  const { HostedEngine } = await import("./hosted.js");
-  const started = HostedEngine.start(worker, module, ground, send, failed);
-  if (worker !== true) worker.removeEventListener("error", fails);
-  return started;
-}
-
 const idbMethods: readonly IdbMethod[] = ["open", "get", "pages", "commit", "counters", "close"];
 
 /** The program's IndexedDB. */

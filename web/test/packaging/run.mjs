@@ -2,7 +2,7 @@
 // headless Chrome put through one reception. A line for every project; ONLY=vite,node runs some of them.
 
 import { execFile, spawn } from "node:child_process";
-import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
@@ -16,7 +16,7 @@ const here = fileURLToPath(new URL("./", import.meta.url));
 const top = join(here, "../../..");
 const folder = mkdtempSync(join(tmpdir(), "knownsender-packaging-"));
 const run = promisify(execFile);
-const sh = (command, args, cwd) => run(command, args, { cwd, maxBuffer: 1 << 26, env: { ...process.env, NO_COLOR: "1" } });
+const sh = (command, args, cwd) => run(command, args, { cwd, maxBuffer: 1 << 26, env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1", NO_COLOR: "1" } });
 
 const [me, alice, room] = [new Person("@me:test", "MINE"), new Person("@alice:test", "ALICE", "yes"), "!room:test"];
 const outbound = new Outbound(room);
@@ -60,7 +60,7 @@ async function serve(at, csp) {
 
 /** Starts a project's own server and waits until it has said where it is. */
 async function start(command, args, cwd) {
-  const child = spawn(command, args, { cwd, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" } });
+  const child = spawn(command, args, { cwd, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1", NO_COLOR: "1" } });
   const origin = await new Promise((resolve, reject) => {
     let said = "";
     const hear = (text) => {
@@ -144,6 +144,12 @@ const projects = {
     await sh("npx", ["vite", "build"], at);
     await pages("vite", serve(join(at, "dist")), [["build", "/"], ["build, its worker", "/?worker"]]);
     await pages("vite", start("npx", ["vite"], at), [["dev server", "/"], ["dev server, its worker", "/?worker"]]);
+  },
+  async next(at) {
+    mkdirSync(join(at, "public"));
+    copyFileSync(join(at, "node_modules/knownsender/web/dist/knownsender.wasm"), join(at, "public/knownsender.wasm"));
+    await sh("npx", ["next", "build"], at);
+    await pages("next", start("npx", ["next", "start", "-H", "127.0.0.1", "-p", "0"], at), [["imported by server and client", "/"]]);
   },
 };
 
