@@ -96,10 +96,11 @@ test("F15, F17: an upgrade of a large database is killed with its browser, four 
       };
       return { before, took, rows: await count(""), waiting: await count("waiting") };
     }, undefined);
-    assert.equal(ended[0], 100);
-    assert.ok(ended.slice(1).includes(100), `killed in the middle: found ${[...ended, before].join()}`);
-    assert.deepEqual([rows, waiting], [count, Math.ceil(count / 3)]);
-    t.diagnostic(`${count} keys, found at version ${[...ended, before].join(", ")}; the last upgrade took ${took.toFixed(0)} ms`);
+    const found = `found at version ${[...ended, before].join(", ")}`;
+    assert.equal(ended[0], 100, found);
+    assert.ok(ended.slice(1).includes(100), `killed in the middle: ${found}`);
+    assert.deepEqual([rows, waiting], [count, Math.ceil(count / 3)], `${rows} keys, ${waiting} waiting; ${found}`);
+    t.diagnostic(`${count} keys, ${found}; the last upgrade took ${took.toFixed(0)} ms`);
   } finally {
     await browser?.kill();
     await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
