@@ -180,6 +180,12 @@ func TestUnchangedAnswer(t *testing.T) {
 	if w.answer(alice, mallory); l.reads != 0 {
 		t.Errorf("%d reads", l.reads)
 	}
+	closed := w.machine
+	defer func() {
+		if _, err := closed.ReceiveKeysQueryResponse(context.Background(), w.kit.KeysQuery(alice, mallory), ""); err == nil || codeOf(t, err) != "closed" {
+			t.Errorf("once it is closed: %v", err)
+		}
+	}()
 	w.restart()
 	c.checks = 0
 	l.reset()

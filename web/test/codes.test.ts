@@ -1,5 +1,5 @@
-// Every code that an error, a report or a refusal can have is one that some test produces: its name, or its text, stands in a test. A code that nothing gives,
-// or that nobody has ever seen given, is no promise.
+// Every code that an error, a report or a refusal can have is named by some test, by its constant or its text: none is added that no test thinks of. That the
+// test produces it is for its reader to see.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
