@@ -63,6 +63,7 @@ function native() {
   const count = { passed: 0, failed: 0 };
   for (const [name, end] of ends) {
     if (end === "fail") console.log(output.get(name));
+    if (end === "fail" && !parents.has(name)) wrong.push(name);
     if (parents.has(name) && end === "pass") continue;
     if (end === "pass") count.passed++;
     else count.failed++;
@@ -82,6 +83,11 @@ function chrome() {
   const { status } = run("node", ["--test", "--test-concurrency=2", "--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap", `--test-reporter-destination=${tap}`, ...tests]);
   if (status !== 0) wrong.push("tests in Chrome");
   const text = readFileSync(tap, "utf8");
+  // Told again at the very end, where whoever only sees the last lines looks.
+  for (const [, name, why] of text.matchAll(/^ *not ok \d+ - (.*)\n +---\n([^]*?)\n +\.\.\.$/gm)) {
+    const { error = "" } = /^ +error: (?<error>[^]*?)\n +(?:code|name|expected|stack):/m.exec(why)?.groups ?? {};
+    wrong.push(`${name}: ${error.replace(/\s+/g, " ").slice(0, 600)}`);
+  }
   const number = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
   const count = { passed: number("pass"), failed: number("fail") + number("cancelled") };
   const go = { passed: 0, failed: 0 };
