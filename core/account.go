@@ -87,6 +87,7 @@ type ownAccount struct {
 	uploading bool          // by ourselves
 	schedule  lane.Schedule // of uploads in vain
 
+	recent   recentChannels
 	claiming *outgoing                         // the last claim for missing sessions
 	keyless  map[keys.Curve25519]lane.Schedule // devices the server had no one-time key of
 	mending  map[keys.Curve25519]bool          // devices whose channels are being mended
@@ -154,7 +155,7 @@ func readAccount(row *store.Row, user ids.UserID, device ids.DeviceID) (*ownAcco
 func (a *ownAccount) bind(m *Machine) {
 	a.machine, a.queue.turn, a.outbound.turn = m, &m.turn, &m.turn
 	a.sharers, a.done = map[ids.RoomID]*queue{}, map[ids.RoomID]*sharingDone{}
-	a.keyless, a.mending = map[keys.Curve25519]lane.Schedule{}, map[keys.Curve25519]bool{}
+	a.keyless, a.mending, a.recent = map[keys.Curve25519]lane.Schedule{}, map[keys.Curve25519]bool{}, recentChannels{}
 }
 
 // own is this device, with the account's keys.
@@ -222,6 +223,7 @@ func (a *ownAccount) carryFrom(ctx context.Context, memory bool, compute func() 
 			ops = append(ops, record.AccountRow(next).Put(rev))
 		}
 		err = a.machine.writeWith(ctx, ops)
+		a.recent.forget(ops)
 		if err == nil {
 			if next != nil {
 				a.Account, a.rev = next, rev+1

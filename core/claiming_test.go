@@ -368,6 +368,7 @@ func (d *device) loses(p *peer) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	d.reopen()
 }
 
 // Given a session of which we lost our side, when the phone goes on using it, then a key of it is claimed, a new session begun and an m.dummy sent, from

@@ -124,6 +124,7 @@ type sealedEvent struct {
 	key     keys.Curve25519
 	message olm.Message
 	opened  bool
+	recalls bool // opened over remembered channels
 	wedged  bool // it did not decrypt, and a new session could help
 }
 
@@ -150,11 +151,16 @@ func (m *Machine) ReceiveSyncChanges(ctx context.Context, in SyncChanges) (*Sync
 			sealed = append(sealed, *message)
 		}
 	}
-	err = a.carryFrom(ctx, true, func() (*record.Account, []store.Op, error) { return a.receive(ctx, sealed, &in, result) })
+	var over channelSet
+	err = a.carryFrom(ctx, true, func() (next *record.Account, ops []store.Op, err error) {
+		next, over, err = a.receive(ctx, sealed, &in, result)
+		return next, over.ops(), err
+	})
 	if err != nil {
 		m.lanes.leave(result.Reception)
 		return nil, err
 	}
+	a.recent.keep(over)
 	a.dispatchUpload()
 	_ = a.mend(ctx, sealed) // what the sync brought is stored; the next message that does not decrypt begins it again
 	return result, nil
@@ -238,16 +244,17 @@ func (m *Machine) readToDevice(raw []byte, at int, into *ToDeviceEvent) *sealedE
 	return s
 }
 
-// receive is the steps 2 and 3, and what is to be written in step 4.
-func (a *ownAccount) receive(ctx context.Context, sealed []sealedEvent, in *SyncChanges, result *SyncResult) (*record.Account, []store.Op, error) {
+// receive is the steps 2 and 3, and what is to be written in step 4: the account, nil where it stays, and channels.
+func (a *ownAccount) receive(ctx context.Context, sealed []sealedEvent, in *SyncChanges, result *SyncResult) (*record.Account, channelSet, error) {
 	next := *a.Account
-	var ops []store.Op
+	var over channelSet
 	if len(sealed) > 0 {
 		account, channels, fresh, err := a.openSealed(ctx, sealed, result)
 		if err == nil && slices.ContainsFunc(sealed, func(s sealedEvent) bool { return !s.opened }) {
-			// It may be for a one-time key that another tab has made.
+			// It may be for a one-time key that another tab has made, or for a channel that it has begun.
 			rev := a.rev
-			if err = a.refresh(ctx); err == nil && a.rev != rev {
+			if err = a.refresh(ctx); err == nil && (a.rev != rev || channels.recalled) {
+				clear(a.recent)
 				next = *a.Account
 				var more []*ToDeviceEvent
 				account, channels, more, err = a.openSealed(ctx, sealed, result)
@@ -258,9 +265,9 @@ func (a *ownAccount) receive(ctx context.Context, sealed []sealedEvent, in *Sync
 			err = a.machine.receivePayloads(ctx, fresh, result)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, channelSet{}, err
 		}
-		next.Account, ops = account, channels
+		next.Account, over = account, channels
 	}
 	if in.OneTimeKeyCount >= 0 || in.FallbackUsed {
 		count := in.OneTimeKeyCount
@@ -270,24 +277,23 @@ func (a *ownAccount) receive(ctx context.Context, sealed []sealedEvent, in *Sync
 		next = *a.filled(&next, count, in.FallbackUsed)
 	}
 	if next.Account == a.Account.Account {
-		return nil, ops, nil
+		return nil, over, nil
 	}
-	return &next, ops, nil
+	return &next, over, nil
 }
 
 // maxEffort is for how many Olm messages the host waits for its turn: some fifteen milliseconds, in a page.
 const maxEffort = 64
 
-// openSealed is step 2. It returns the account and the rows of the channels as they come after it, and those of the events that nobody has opened before;
+// openSealed is step 2. It returns the account and the channels as they come after it, and those of the events that nobody has opened before;
 // nothing is changed but what result says of the events.
-func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) (account *olm.Account, ops []store.Op, fresh []*ToDeviceEvent, err error) {
+func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, result *SyncResult) (account *olm.Account, set channelSet, fresh []*ToDeviceEvent, err error) {
 	wanted := make([]keys.Curve25519, len(sealed))
 	for i := range sealed {
 		wanted[i] = sealed[i].key
 	}
-	set, err := a.machine.readChannels(ctx, wanted)
-	if err != nil {
-		return nil, nil, nil, err
+	if set, err = a.machine.recallChannels(ctx, wanted, a.recent); err != nil {
+		return nil, set, nil, err
 	}
 	account = a.Account.Account
 	effort := 0
@@ -303,23 +309,24 @@ func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, resul
 		channels := set.with[s.key]
 		decrypted, err := channels.Decrypt(account, s.message)
 		if err != nil {
-			if !s.opened { // else another tab has opened it since: what it brought is here already
+			// What was opened here, and by another tab at the same time, is here already; by another tab long before, it is a replay.
+			if refused, _ := err.(*olm.Error); !s.opened || s.recalls && refused != nil && refused.Code == olm.CodeOlmMessageReplayed {
 				*into = ToDeviceEvent{Kind: ToDeviceRefused, Err: err}
-				s.wedged = wedged(err)
+				s.opened, s.wedged = false, wedged(err)
 			}
 			continue
 		}
 		channels.moveOn(decrypted.Channels)
 		account = decrypted.Account
 		if !s.opened {
-			s.opened, s.wedged = true, false
+			s.opened, s.recalls, s.wedged = true, channels.recalled, false
 			*into = ToDeviceEvent{Kind: ToDeviceDecrypted, Event: sender.DecryptedOlmEvent{
 				Sender: s.sender, SenderKey: s.key.String(), Payload: decrypted.Plaintext,
 			}}
 			fresh = append(fresh, into)
 		}
 	}
-	return account, set.ops(), fresh, nil
+	return account, set, fresh, nil
 }
 
 // receivePayloads is step 3, for those events. When something is learned of people while signatures are checked, what was found before may not hold any
