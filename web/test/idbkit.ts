@@ -246,7 +246,8 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
       same(await code(bridge.commit([row("@0"), row("@new")])), "conflict", "conflict");
       same((await bridge.page("users", { limit: 1000n })).length, 100, "rows");
     }))));
-    same([inside, open.size], [[], 0], "inside");
+    same(inside, [], "inside");
+    while (open.size > 0) await new Promise((resolve) => setTimeout(resolve)); // what was read is there before its transaction has ended
   },
 
   "F05: a transaction whose commit fails for quota leaves nothing": async (name) => {

@@ -1,7 +1,8 @@
 /*
  * A batch inside its transaction. Every row is compared with what the batch expects of it, and what may be written is written at
- * once: a batch that turns out to conflict is taken back by the transaction's abort. The batch counts what is pending, so that the
- * last answer either commits or gives up, and then knows every conflict.
+ * once: a batch that turns out to conflict is taken back by the transaction's abort. The batch counts the answers that it waits for, so
+ * that the last of them either commits or gives up, and then knows every conflict. Nobody waits for the answer to a write: one that fails
+ * fails the transaction, whether it is committing or not.
  */
 
 import { nameOf, StoreError, type Conflict } from "./errors.js";
@@ -31,7 +32,7 @@ export class BatchRun {
       return;
     }
     if (expect === ANY_REVISION && row === undefined) {
-      this.#request(store.delete(readKey(key)));
+      this.#write(store.delete(readKey(key)));
       return;
     }
     this.#request(store.get(readKey(key)), (old: unknown) => {
@@ -42,9 +43,9 @@ export class BatchRun {
         // Nothing of this batch will stay; the other rows are only compared.
       } else if (row !== undefined) {
         row.r = revision + 1;
-        this.#request(store.put(row));
+        this.#write(store.put(row));
       } else if (revision > 0) {
-        this.#request(store.delete(readKey(key)));
+        this.#write(store.delete(readKey(key)));
       }
     });
   }
@@ -52,7 +53,7 @@ export class BatchRun {
   /** A row that must be absent: add() compares and writes at once. */
   #add(store: IDBObjectStore, row: StoredRow, table: string): void {
     const request = store.add(row);
-    this.#request(request);
+    this.#request(request, () => undefined); // that it is there already is an answer
     const failed = request.onerror;
     request.onerror = (event) => {
       if (nameOf(request.error) !== "ConstraintError") {
@@ -83,7 +84,7 @@ export class BatchRun {
     if (operations.some(({ key }, at) => at > 0 && compareFrames((operations[at - 1] as Operation).key, key) === 0)) {
       throw new StoreError("bad_request", "A row is named twice in one batch.");
     }
-    const follow: Follow = (request, next) => this.#request(request, next);
+    const follow: Follow = (request, next) => (next === undefined ? this.#write(request) : this.#request(request, next));
     const store = this.transaction.raw.objectStore(LEAVES);
     const lies: Found[] = [];
     const compare = (found: Found, from: number, to: number): void => {
@@ -141,9 +142,9 @@ export class BatchRun {
       const sum = BigInt.asIntN(64, counted(row) + delta);
       if (this.conflicts.length === 0) {
         if (sum === 0n) {
-          this.#request(store.delete(name));
+          this.#write(store.delete(name));
         } else {
-          this.#request(store.put({ k: name, n: sum }));
+          this.#write(store.put({ k: name, n: sum }));
         }
       }
     });
@@ -153,12 +154,16 @@ export class BatchRun {
     this.#settle();
   }
 
-  #request<T>(request: IDBRequest<T>, next?: (result: T) => void): void {
+  #request<T>(request: IDBRequest<T>, next: (result: T) => void): void {
     this.#pending++;
     this.transaction.follow(request, (result) => {
-      next?.(result);
+      next(result);
       this.#settle();
     });
+  }
+
+  #write(request: IDBRequest): void {
+    this.transaction.follow(request);
   }
 
   #settle(): void {

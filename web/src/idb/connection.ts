@@ -252,12 +252,10 @@ export class Connection {
       const transaction = new Transaction(raw);
       const ended = transaction.ended();
       this.#underWay.add(ended);
+      const over = (): void => void this.#underWay.delete(ended);
+      ended.then(over, over);
       transaction.guard(() => body(transaction));
-      try {
-        await ended;
-      } finally {
-        this.#underWay.delete(ended);
-      }
+      await (options.mode === "readonly" ? transaction.read(ended) : ended);
       return;
     }
   }

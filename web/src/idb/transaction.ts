@@ -1,7 +1,8 @@
 /*
  * One transaction from its first request to its end. An IndexedDB transaction commits by itself as soon as control returns to the
- * event loop with no request pending, so nothing in here awaits: work goes on in the callbacks of requests, and the promise is
- * settled by the transaction's own `complete` or `abort`, never by a request. What `complete` has not confirmed is not stored.
+ * event loop with no request pending, so nothing in here awaits: work goes on in the callbacks of requests. What was written is settled
+ * by the transaction's own `complete` or `abort`, never by a request: what `complete` has not confirmed is not stored. What was only read is
+ * settled with its last request; nothing that comes after it can change what was read.
  */
 
 import { nameOf, StoreError, storeError } from "./errors.js";
@@ -9,6 +10,8 @@ import { nameOf, StoreError, storeError } from "./errors.js";
 /** A transaction under way. */
 export class Transaction {
   #failure: StoreError | undefined;
+  #pending = 0;
+  #read: () => void = () => undefined;
 
   constructor(readonly raw: IDBTransaction) {}
 
@@ -24,9 +27,13 @@ export class Transaction {
 
   /** Follows a request. A failed request fails the transaction, as does a callback that throws. */
   follow<T>(request: IDBRequest<T>, next?: (result: T) => void): void {
+    this.#pending++;
     request.onsuccess = () => {
       if (next !== undefined) {
         this.guard(() => next(request.result));
+      }
+      if (--this.#pending === 0 && this.#failure === undefined) {
+        this.#read();
       }
     };
     request.onerror = () => {
@@ -44,6 +51,14 @@ export class Transaction {
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** The promise of what was read: it is fulfilled when no request is pending any more, or rejected with the transaction. */
+  read(ended: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#read = resolve;
+      ended.then(resolve, reject);
+    });
   }
 
   /** The promise of the transaction's end. */
