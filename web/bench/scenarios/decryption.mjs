@@ -36,7 +36,7 @@ export const decryption = Race.of(async (race) => {
   for (const round of race.rounds()) {
     const sessions = await channels.receive(channels.roomKeys(500, { room: `!room${round}:example.org` }));
     await decrypt(race, "decryption.across", sessions);
-    await decrypt(race, "decryption.along", sessions.slice(0, 1), { each: 100 });
+    await decrypt(race, "decryption.along", sessions.slice(0, 1), { each: 500 });
     await decrypt(race, "decryption.together", sessions.slice(0, 100), { together: true });
     await reopen(race);
     await decrypt(race, "decryption.reopened", sessions);

@@ -24,7 +24,7 @@ export const standing = Race.of(async (race) => {
 
 /** Sessions that came inside Olm, from somebody nobody had heard of. */
 export const risen = Race.of(async (race) => {
-  for (const _ of race.rounds(1)) {
+  for (const _ of race.rounds(2)) {
     const channels = await Channels.open(race, 0);
     const [stranger] = await channels.strangers(1);
     await channels.receive(channels.roomKeys(1, { senders: [stranger], answered: false, embed: false }));

@@ -4,7 +4,7 @@
 import { Race } from "../race.mjs";
 
 export const sync = Race.of(async (race) => {
-  for (const [row, keys] of [["sync.50", 50], ["sync.550", 550]]) {
+  for (const [row, keys, syncs] of [["sync.50", 50, 200], ["sync.550", 550, 50]]) {
     await race.inTurn(async ({ side, args: { store, keys } }) => {
       await side.open(store);
       let made = 0;
@@ -15,9 +15,9 @@ export const sync = Race.of(async (race) => {
       if (made !== keys) throw new Error(`${made} one-time keys, not ${keys}`);
     }, { store: row, keys });
     for (const _ of race.rounds()) {
-      await race.inTurn(({ side, args: { row }, time }) => time(row, 50, async () => {
-        for (let i = 0; i < 50; i++) await side.sync([]);
-      }), { row });
+      await race.inTurn(({ side, args: { row, syncs }, time }) => time(row, syncs, async () => {
+        for (let i = 0; i < syncs; i++) await side.sync([]);
+      }), { row, syncs });
     }
     await race.inTurn(({ side }) => side.close());
   }
