@@ -10,6 +10,7 @@ import (
 	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/lane"
+	"knownsender/core/olm"
 	"knownsender/core/record"
 	"knownsender/core/signedjson"
 	"knownsender/core/store"
@@ -37,8 +38,8 @@ func (e *ClaimError) Unwrap() error { return e.cause }
 const (
 	// claimPart is how many sessions are begun in one batch.
 	claimPart = 16
-	// claimEffort is after how many the page has its turn: each costs three key agreements.
-	claimEffort = 8
+	// claimEffort is with how many sessions are begun before the page has its turn: each costs five key agreements.
+	claimEffort = 16
 	// claimTimeout is how long the server may wait for other servers, in milliseconds; within the budget of a request.
 	claimTimeout = 8_000
 	// maxKeylessTries is after how many tries in vain a device is left alone for no longer than the time before: a quarter of an hour.
@@ -248,30 +249,15 @@ func (a *ownAccount) begin(ctx context.Context, with []offer, mends bool) error 
 		if err != nil {
 			return nil, nil, err
 		}
-		for i := range with {
-			device := &with[i].device
-			channels := set.with[device.Curve25519]
-			// The answer may have been taken over in part before, and a one-time key is good for one session.
-			if mends && channels.mended(m.now()) || !mends && len(channels.Sessions()) > 0 {
-				continue
-			}
-			if i > 0 && i%claimEffort == 0 && m.rest != nil {
+		for from := 0; from < len(with); from += claimEffort {
+			if from > 0 && m.rest != nil {
 				m.turn.give(m.rest)
 			}
-			session, err := a.NewOutbound(device.Curve25519, with[i].key)
+			sealed, err := a.beginPart(ctx, with[from:min(from+claimEffort, len(with))], set, mends)
 			if err != nil {
 				return nil, nil, err
 			}
-			channels.moveOn(channels.Add(session))
-			if !mends {
-				continue
-			}
-			channels.MendedAt = m.now()
-			content, err := a.seal(set, device, "m.dummy", []byte("{}"))
-			if err != nil {
-				return nil, nil, err
-			}
-			messages = append(messages, addressed{device, content})
+			messages = append(messages, sealed...)
 		}
 		return nil, set.ops(), nil
 	})
@@ -280,4 +266,89 @@ func (a *ownAccount) begin(ctx context.Context, with []offer, mends bool) error 
 		m.deliverDue()
 	}
 	return err
+}
+
+// beginPart begins sessions with a part of those, all keys agreed in one go, and returns the messages that tell of them where it mends.
+func (a *ownAccount) beginPart(ctx context.Context, with []offer, set channelSet, mends bool) (messages []addressed, err error) {
+	m := a.machine
+	var exchanges []keys.Exchange
+	defer func() { clear(exchanges) }()
+	begun := make([]*olm.Outbound, len(with))
+	each := 0
+	// The answer may have been taken over in part before, and a one-time key is good for one session. Two users may list one key.
+	over := func(channels *openChannels) bool {
+		return mends && channels.mended(m.now()) || !mends && len(channels.Sessions()) > 0
+	}
+	for i := range with {
+		device := &with[i].device
+		if over(set.with[device.Curve25519]) {
+			continue
+		}
+		if begun[i], err = a.PrepareOutbound(device.Curve25519, with[i].key); err != nil {
+			return nil, err
+		}
+		needed := begun[i].Exchanges()
+		each = len(needed)
+		exchanges = append(exchanges, needed...)
+	}
+	if len(exchanges) == 0 {
+		return nil, nil
+	}
+	secrets, err := m.agreed(ctx, exchanges)
+	if err != nil {
+		return nil, err
+	}
+	for i, outbound := range begun {
+		if outbound == nil {
+			continue
+		}
+		own := secrets[:each]
+		secrets = secrets[each:]
+		device := &with[i].device
+		channels := set.with[device.Curve25519]
+		if over(channels) {
+			continue
+		}
+		channels.moveOn(channels.Add(outbound.Begin(own)))
+		if !mends {
+			continue
+		}
+		channels.MendedAt = m.now()
+		content, err := a.seal(set, device, "m.dummy", []byte("{}"))
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, addressed{device, content})
+	}
+	return messages, nil
+}
+
+// agreedAtOnce is how many exchanges are agreed before the page has its turn: some thirty milliseconds where they are agreed in Go.
+const agreedAtOnce = 96
+
+// agreed is what the exchanges agree on, by the engine that the machine was given.
+func (m *Machine) agreed(ctx context.Context, exchanges []keys.Exchange) ([][]byte, error) {
+	var secrets [][]byte
+	for len(secrets) < len(exchanges) {
+		if len(secrets) > 0 && m.rest != nil {
+			m.turn.give(m.rest)
+		}
+		some, err := m.agree(ctx, exchanges[len(secrets):min(len(secrets)+agreedAtOnce, len(exchanges))])
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, some...)
+	}
+	return secrets, nil
+}
+
+func (m *Machine) agree(ctx context.Context, exchanges []keys.Exchange) (secrets [][]byte, err error) {
+	m.turn.give(func() { secrets, err = m.agreement.Agree(ctx, exchanges) })
+	switch {
+	case err == nil && m.closed:
+		err = errClosed()
+	case err == nil && len(secrets) != len(exchanges):
+		panic("internal error: another number of secrets than of exchanges")
+	}
+	return secrets, err
 }

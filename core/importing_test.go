@@ -1338,10 +1338,10 @@ type slowAgreement struct {
 	arrived, release chan struct{}
 }
 
-func (s slowAgreement) Agree(ctx context.Context, private [32]byte, publics []keys.Curve25519) ([][]byte, error) {
+func (s slowAgreement) Agree(ctx context.Context, exchanges []keys.Exchange) ([][]byte, error) {
 	close(s.arrived)
 	<-s.release
-	return s.GoAgreement.Agree(ctx, private, publics)
+	return s.GoAgreement.Agree(ctx, exchanges)
 }
 
 // F26: an import is aborted while its last keys are being opened. They are not stored, so it has not ended well.

@@ -118,6 +118,7 @@ func (e *ToDeviceError) Unwrap() error { return e.cause }
 
 // sealedEvent is an Olm message on its way through the channels.
 type sealedEvent struct {
+	redact.Secret
 	at      int // in the sync
 	sender  string
 	user    ids.UserID // sender, if it is one
@@ -296,6 +297,9 @@ func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, resul
 		return nil, set, nil, err
 	}
 	account = a.Account.Account
+	if err = a.agree(ctx, sealed, set); err != nil {
+		return nil, set, nil, err
+	}
 	effort := 0
 	for i := range sealed {
 		s, into := &sealed[i], &result.Events[sealed[i].at]
@@ -303,9 +307,7 @@ func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, resul
 			a.machine.turn.give(a.machine.rest)
 			effort = 0
 		}
-		if effort++; s.message.Kind() == olm.PreKey {
-			effort += 7 // the keys that begin a session are agreed here
-		}
+		effort++
 		channels := set.with[s.key]
 		decrypted, err := channels.Decrypt(account, s.message)
 		if err != nil {
@@ -327,6 +329,33 @@ func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, resul
 		}
 	}
 	return account, set, fresh, nil
+}
+
+// agree has the keys agreed with which messages begin sessions, all in one go.
+func (a *ownAccount) agree(ctx context.Context, sealed []sealedEvent, set channelSet) error {
+	m := a.machine
+	var exchanges []keys.Exchange
+	defer func() { clear(exchanges) }()
+	ends := make([]int, len(sealed))
+	for i := range sealed {
+		if s := &sealed[i]; set.with[s.key].Begins(&s.message) {
+			exchanges = append(exchanges, a.Exchanges(&s.message)...)
+		}
+		ends[i] = len(exchanges)
+	}
+	if len(exchanges) == 0 {
+		return nil
+	}
+	secrets, err := m.agreed(ctx, exchanges)
+	if err != nil {
+		return err
+	}
+	from := 0
+	for i := range sealed {
+		sealed[i].message = sealed[i].message.Agreed(secrets[from:ends[i]])
+		from = ends[i]
+	}
+	return nil
 }
 
 // receivePayloads is step 3, for those events. When something is learned of people while signatures are checked, what was found before may not hold any

@@ -1,5 +1,5 @@
 // The arithmetic of key-export files and of the server-side backup by the host's WebCrypto: a passphrase is stretched in a thread of the browser's,
-// and a key agreement takes 55 microseconds against 340 in Go wasm. Where the host has none of it, the Go library does it.
+// and a key agreement takes 55 microseconds against 340 in Go wasm. Where the host has none of it, the Go library does it. Olm sessions begin with such agreements too.
 
 package jsbridge
 
@@ -69,22 +69,19 @@ func (w *WebCrypto) Seal(ctx context.Context, passphrase string, f *keyfile.Seal
 }
 
 // Agree implements keyfile.Agreement: host method agree.
-func (w *WebCrypto) Agree(ctx context.Context, private [32]byte, publics []keys.Curve25519) ([][]byte, error) {
-	items := make([][]byte, 0, 1+len(publics))
-	items = append(items, private[:])
-	for i := range publics {
-		items = append(items, publics[i][:])
+func (w *WebCrypto) Agree(ctx context.Context, exchanges []keys.Exchange) ([][]byte, error) {
+	items := make([][]byte, 0, 2*len(exchanges))
+	for i := range exchanges {
+		items = append(items, exchanges[i].Private[:], exchanges[i].Public[:])
 	}
 	answer, ok, err := w.try(ctx, "agree", items...)
-	switch {
-	case err != nil:
-		return nil, err
-	case !ok:
-		return keyfile.GoAgreement{}.Agree(ctx, private, publics)
-	case len(answer) != 33*len(publics):
-		return nil, errShortAnswer
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
-	secrets := make([][]byte, len(publics))
+	if !ok || err != nil || len(answer) != 33*len(exchanges) {
+		return keyfile.GoAgreement{}.Agree(ctx, exchanges) // a message is not refused because of the host
+	}
+	secrets := make([][]byte, len(exchanges))
 	for i := range secrets {
 		if one := answer[33*i : 33*i+33 : 33*i+33]; one[0] == 1 {
 			secrets[i] = one[1:]

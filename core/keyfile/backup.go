@@ -92,9 +92,9 @@ func badBackupEntry(member string, cause error) *BackupError {
 
 // Agreement computes X25519 by whatever engine it has.
 type Agreement interface {
-	// Agree gives the secret that private shares with each of publics: the list is as long and in the same order, each 32 bytes, or nil where
-	// there is none. An error means that nothing was decided.
-	Agree(ctx context.Context, private [32]byte, publics []keys.Curve25519) ([][]byte, error)
+	// Agree gives the secret of each exchange: the list is as long and in the same order, each 32 bytes, or nil where there is none. An error
+	// means that nothing was decided.
+	Agree(ctx context.Context, exchanges []keys.Exchange) ([][]byte, error)
 	// Ephemeral makes count fresh keys, each with the secret it shares with public, 32 bytes, or nil where there is none. An error means that
 	// nothing was decided.
 	Ephemeral(ctx context.Context, public keys.Curve25519, count int) ([]Ephemeral, error)
@@ -112,15 +112,13 @@ type Ephemeral struct {
 type GoAgreement struct{}
 
 // Agree agrees with each; the only error is that of ctx, looked at between two of them.
-func (GoAgreement) Agree(ctx context.Context, private [32]byte, publics []keys.Curve25519) ([][]byte, error) {
-	defer clear(private[:])
-	own := privateKey(&private)
-	secrets := make([][]byte, len(publics))
-	for i := range publics {
+func (GoAgreement) Agree(ctx context.Context, exchanges []keys.Exchange) ([][]byte, error) {
+	secrets := make([][]byte, len(exchanges))
+	for i := range exchanges {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		secrets[i] = agree(own, publics[i])
+		secrets[i] = exchanges[i].Agree()
 	}
 	return secrets, nil
 }
@@ -136,31 +134,20 @@ func (GoAgreement) Ephemeral(ctx context.Context, public keys.Curve25519, count 
 		if err != nil {
 			panic("internal error: the system has no randomness")
 		}
-		made[i].Public, made[i].Shared = keys.Curve25519(own.PublicKey().Bytes()), agree(own, public)
+		shared := keys.Exchange{Private: [32]byte(own.Bytes()), Public: public}
+		made[i].Public, made[i].Shared = keys.Curve25519(own.PublicKey().Bytes()), shared.Agree()
 	}
 	return made, nil
 }
 
-// agree is nil when the secret is all zero, which the library refuses.
-func agree(own *ecdh.PrivateKey, with keys.Curve25519) []byte {
-	public, err := ecdh.X25519().NewPublicKey(with[:])
-	if err != nil {
-		panic("internal error: X25519 refuses 32 bytes")
-	}
-	secret, err := own.ECDH(public)
-	if err != nil {
-		return nil
-	}
-	return secret
-}
-
 // SharedSecrets is what k shares with the ephemeral key of each session, for SealedSession.Open. The error is that of the agreement.
 func (k *BackupKey) SharedSecrets(ctx context.Context, a Agreement, sessions []*SealedSession) ([][]byte, error) {
-	publics := make([]keys.Curve25519, len(sessions))
+	exchanges := make([]keys.Exchange, len(sessions))
+	defer clear(exchanges)
 	for i, s := range sessions {
-		publics[i] = s.Ephemeral
+		exchanges[i].Private, exchanges[i].Public = k.private, s.Ephemeral
 	}
-	return a.Agree(ctx, k.private, publics)
+	return a.Agree(ctx, exchanges)
 }
 
 // Open is the payload of the session, for ParseBackupEntry, and is secret; shared is wiped. The error is a *BackupError: bad_backup_secret,

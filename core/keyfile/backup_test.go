@@ -245,7 +245,7 @@ func TestSecretsThatAreNone(t *testing.T) {
 		refused[*keyfile.BackupError](t, err, keyfile.CodeBadBackupSecret)
 	}
 	for _, low := range []keys.Curve25519{{}, {1}} {
-		secrets, err := (keyfile.GoAgreement{}).Agree(context.Background(), [32]byte{7}, []keys.Curve25519{low, key.PublicKey()})
+		secrets, err := (keyfile.GoAgreement{}).Agree(context.Background(), []keys.Exchange{{Private: [32]byte{7}, Public: low}, {Private: [32]byte{7}, Public: key.PublicKey()}})
 		if err != nil || secrets[0] != nil || len(secrets[1]) != 32 {
 			t.Errorf("%v, %v", secrets, err)
 		}

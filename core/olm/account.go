@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	"maunium.net/go/mautrix/crypto/goolm/account"
-	"maunium.net/go/mautrix/crypto/goolm/crypto"
-	"maunium.net/go/mautrix/crypto/goolm/session"
 
 	"knownsender/core/keys"
 	"knownsender/core/redact"
@@ -61,12 +59,7 @@ func (a *Account) NewInbound(theirIdentity keys.Curve25519, m Message) (s *Sessi
 	if oneTimeKey == nil {
 		return nil, nil, nil, &Error{Code: CodeOneTimeKeyUnknown}
 	}
-	found := func(crypto.Curve25519PublicKey) *crypto.OneTimeKey { return oneTimeKey }
-	begun, err := session.NewInboundOlmSession(nil, []byte(m.body), found, a.inner.IdKeys.Curve25519)
-	if err != nil {
-		panic("internal error: goolm refuses a message that was read: " + err.Error())
-	}
-	plaintext, s, err = (&Session{inner: *begun}).Decrypt(m)
+	plaintext, s, err = a.begun(&m, oneTimeKey).Decrypt(m)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -81,17 +74,11 @@ func (a *Account) NewInbound(theirIdentity keys.Curve25519, m Message) (s *Sessi
 // NewOutbound begins a session with the device whose identity key and one-time key (or fallback key) these are. Whether the device signed the
 // one-time key is the caller's to check. The error is an *Error: bad_identity_key or bad_one_time_key; keys that were parsed cannot cause it.
 func (a *Account) NewOutbound(theirIdentity, theirOneTimeKey keys.Curve25519) (*Session, error) {
-	if _, err := keys.NewCurve25519(theirIdentity); err != nil {
-		return nil, &Error{Code: CodeBadIdentityKey}
-	}
-	if _, err := keys.NewCurve25519(theirOneTimeKey); err != nil {
-		return nil, &Error{Code: CodeBadOneTimeKey}
-	}
-	begun, err := session.NewOutboundOlmSession(a.inner.IdKeys.Curve25519, theirIdentity[:], theirOneTimeKey[:])
+	o, err := a.PrepareOutbound(theirIdentity, theirOneTimeKey)
 	if err != nil {
-		panic("internal error: goolm refuses keys that were checked: " + err.Error())
+		return nil, err
 	}
-	return &Session{inner: *begun}, nil
+	return o.Begin(nil), nil
 }
 
 // clone is a copy whose lists can be changed. The keys are shared: goolm replaces them and never writes into them.

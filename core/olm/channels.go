@@ -97,6 +97,11 @@ func (c Channels) Decrypt(a *Account, m Message) (Decrypted, error) {
 	return Decrypted{}, &Error{Code: CodeUnknownOlmSession}
 }
 
+// Begins reports whether a message would begin a session here. For others no key is agreed.
+func (c Channels) Begins(m *Message) bool {
+	return m.kind == PreKey && !slices.ContainsFunc(c.sessions, func(s *Session) bool { return s.MatchesInbound(*m) })
+}
+
 func (c Channels) decryptWith(a *Account, i int, m Message) (Decrypted, error) {
 	plaintext, next, err := c.sessions[i].Decrypt(m)
 	if err != nil {

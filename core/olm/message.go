@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"knownsender/core/keys"
+	"knownsender/core/redact"
 )
 
 // An Olm message, version 3, and the pre-key message it travels in until the other side has answered:
@@ -44,20 +45,22 @@ const (
 
 // Message is an Olm message as received: well-formed, and otherwise not believed. It never changes.
 type Message struct {
+	redact.Secret
 	kind       Kind
-	body       string
 	inner      []byte // the message without what a pre-key message wraps around it
 	ratchetKey keys.Curve25519
 	counter    uint32
 
 	// Of a pre-key message only.
 	identityKey, baseKey, oneTimeKey keys.Curve25519
+
+	secrets [][]byte // see Agreed
 }
 
 // ParseMessage takes `type` and `body` of an m.room.encrypted with algorithm m.olm.v1.curve25519-aes-sha2. The error is an *Error:
 // bad_olm_message or bad_message_key.
 func ParseMessage(kind int, body string) (Message, error) {
-	m := Message{kind: Kind(kind), body: body}
+	m := Message{kind: Kind(kind)}
 	if m.kind != PreKey && m.kind != Normal || len(body) > maxMessageText {
 		return Message{}, &Error{Code: CodeBadOlmMessage}
 	}

@@ -33,14 +33,21 @@ export const keyFileMethods: Readonly<Record<string, HostMethod>> = {
     return joined(maced.subarray(header.length), new Uint8Array(await keys.subtle.sign("HMAC", keys.mac, maced)));
   },
 
-  /** private X25519 key, public keys -> for each 1 and the shared secret, or 0 and nothing but zeros where there is none */
+  /** private and public X25519 key, again and again -> for each 1 and the shared secret, or 0 and nothing but zeros where there is none */
   agree: async (request) => {
-    const [secret, ...publics] = decodeFrame(request) as Bytes[];
+    const halves = decodeFrame(request) as Bytes[];
     const subtle = subtleCrypto();
-    const own = await supported("X25519", () => subtle.importKey("pkcs8", joined(pkcs8, secret ?? new Uint8Array(0)), "X25519", false, ["deriveBits"]));
-    const answers = new Uint8Array(publics.length * (1 + keyLength));
-    await inParts(publics.length, async (i) => {
-      const shared = await agreed(subtle, own, publics[i] as Bytes);
+    const imported = new Map<string, Promise<CryptoKey>>();
+    const own = (secret: Bytes): Promise<CryptoKey> => {
+      const name = String.fromCharCode(...secret);
+      const known = imported.get(name) ?? supported("X25519", () => importPrivate(subtle, secret));
+      imported.set(name, known);
+      return known;
+    };
+    const count = Math.floor(halves.length / 2);
+    const answers = new Uint8Array(count * (1 + keyLength));
+    await inParts(count, async (i) => {
+      const shared = await agreed(subtle, await own(halves[2 * i] as Bytes), halves[2 * i + 1] as Bytes);
       if (shared === undefined) return;
       answers[i * (1 + keyLength)] = 1;
       answers.set(shared, i * (1 + keyLength) + 1);
@@ -66,6 +73,13 @@ export const keyFileMethods: Readonly<Record<string, HostMethod>> = {
 
 /** What stands before the 32 bytes of a private X25519 key in PKCS#8 (RFC 8410). */
 const pkcs8 = new Uint8Array([0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x04, 0x22, 0x04, 0x20]);
+
+async function importPrivate(subtle: SubtleCrypto, secret: Bytes): Promise<CryptoKey> {
+  const whole = joined(pkcs8, secret);
+  const key = await subtle.importKey("pkcs8", whole, "X25519", false, ["deriveBits"]);
+  whole.fill(0);
+  return key;
+}
 
 /** The first three items of a request. */
 function items(request: Bytes): [Bytes, Bytes, Bytes] {
