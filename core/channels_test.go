@@ -1,10 +1,14 @@
 package core_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 
 	"knownsender/core"
+	"knownsender/core/keyfile"
+	"knownsender/core/keys"
 	"knownsender/core/olm"
 	"knownsender/core/store"
 	"knownsender/core/store/storetest"
@@ -112,6 +116,67 @@ func TestRememberedChannelsAreBounded(t *testing.T) {
 	for range 2 {
 		for i, phone := range phones {
 			kept(t, fmt.Sprintf("phone %d", i), d.syncs(phone.roomKey(d.kit.Outbound())))
+		}
+	}
+}
+
+// asked counts the key agreements that it is asked for, call by call, and fails when it is to.
+type asked struct {
+	keyfile.GoAgreement
+	calls []int
+	fails error
+}
+
+func (a *asked) Agree(ctx context.Context, exchanges []keys.Exchange) ([][]byte, error) {
+	a.calls = append(a.calls, len(exchanges))
+	if a.fails != nil {
+		return nil, a.fails
+	}
+	return a.GoAgreement.Agree(ctx, exchanges)
+}
+
+func (a *asked) want(t *testing.T, what string, calls ...int) {
+	t.Helper()
+	if fmt.Sprint(a.calls) != fmt.Sprint(calls) {
+		t.Errorf("%s: keys agreed %v, want %v", what, a.calls, calls)
+	}
+	a.calls = nil
+}
+
+// Given messages that begin sessions, when they come in one sync, then their keys are agreed in one call, for each session once; and for sessions that we
+// begin in one, too. When that fails nothing of the sync is kept, and it may be given again.
+func TestKeysAreAgreedTogether(t *testing.T) {
+	d := withAccount(t)
+	agreement := &asked{}
+	d.agreement = agreement
+	d.reopen()
+	alice := d.kit.User("@alice:example.org")
+	oneTimeKeys := d.uploaded()
+	phone, tablet := d.peer(alice, "PHONE", oneTimeKeys[0]), d.peer(alice, "TABLET", oneTimeKeys[1])
+	strangers := []*peer{d.stranger(alice, "THIRD"), d.stranger(alice, "FOURTH")}
+	d.answer(alice)
+	sync := core.SyncChanges{OneTimeKeyCount: -1, ToDevice: [][]byte{
+		phone.roomKey(d.kit.Outbound()), phone.roomKey(d.kit.Outbound()), tablet.roomKey(d.kit.Outbound()), phone.roomKey(d.kit.Outbound()),
+	}}
+	agreement.fails = errors.New("broken")
+	if _, err := d.sync(sync); !errors.Is(err, agreement.fails) || len(d.copies()) != 0 {
+		t.Fatalf("%v, %d copies", err, len(d.copies()))
+	}
+	agreement.fails, agreement.calls = nil, nil
+	for i, e := range d.mustSync(sync).Events {
+		if e.Kind != core.ToDeviceRoomKey {
+			t.Errorf("event %d: %v", i, e.Err)
+		}
+	}
+	agreement.want(t, "two sessions begun with us", 6)
+	kept(t, "the next of one of them", d.syncs(phone.roomKey(d.kit.Outbound())))
+	agreement.want(t, "no session begun")
+
+	d.claims(claimAnswer(strangers[0], strangers[0].offer(), strangers[1], strangers[1].offer()), "@alice:example.org")
+	agreement.want(t, "two sessions begun by us", 10)
+	for _, stranger := range strangers {
+		if event, err := stranger.opens(must(d.encrypts(stranger, "{}"))); err != nil {
+			t.Errorf("%v, %v", event, err)
 		}
 	}
 }

@@ -36,10 +36,8 @@ func (e *ClaimError) ErrorCode() string { return CodeBadClaim }
 func (e *ClaimError) Unwrap() error { return e.cause }
 
 const (
-	// claimPart is how many sessions are begun in one batch.
+	// claimPart is how many sessions are begun in one batch: each costs five key agreements.
 	claimPart = 16
-	// claimEffort is with how many sessions are begun before the page has its turn: each costs five key agreements.
-	claimEffort = 16
 	// claimTimeout is how long the server may wait for other servers, in milliseconds; within the budget of a request.
 	claimTimeout = 8_000
 	// maxKeylessTries is after how many tries in vain a device is left alone for no longer than the time before: a quarter of an hour.
@@ -240,7 +238,6 @@ func (a *ownAccount) begin(ctx context.Context, with []offer, mends bool) error 
 	m := a.machine
 	var messages []addressed
 	err := a.carry(ctx, func() (*record.Account, []store.Op, error) {
-		messages = nil
 		wanted := make([]keys.Curve25519, len(with))
 		for i := range with {
 			wanted[i] = with[i].device.Curve25519
@@ -249,17 +246,8 @@ func (a *ownAccount) begin(ctx context.Context, with []offer, mends bool) error 
 		if err != nil {
 			return nil, nil, err
 		}
-		for from := 0; from < len(with); from += claimEffort {
-			if from > 0 && m.rest != nil {
-				m.turn.give(m.rest)
-			}
-			sealed, err := a.beginPart(ctx, with[from:min(from+claimEffort, len(with))], set, mends)
-			if err != nil {
-				return nil, nil, err
-			}
-			messages = append(messages, sealed...)
-		}
-		return nil, set.ops(), nil
+		messages, err = a.beginOver(ctx, set, with, mends)
+		return nil, set.ops(), err
 	})
 	if err == nil && len(messages) > 0 {
 		m.post(newToDevice("m.room.encrypted", messages), func(context.Context, []byte) error { return nil })
@@ -268,8 +256,8 @@ func (a *ownAccount) begin(ctx context.Context, with []offer, mends bool) error 
 	return err
 }
 
-// beginPart begins sessions with a part of those, all keys agreed in one go, and returns the messages that tell of them where it mends.
-func (a *ownAccount) beginPart(ctx context.Context, with []offer, set channelSet, mends bool) (messages []addressed, err error) {
+// beginOver begins sessions over the channels of a set, all keys agreed in one go, and returns the messages that tell of them where it mends.
+func (a *ownAccount) beginOver(ctx context.Context, set channelSet, with []offer, mends bool) (messages []addressed, err error) {
 	m := a.machine
 	var exchanges []keys.Exchange
 	defer func() { clear(exchanges) }()

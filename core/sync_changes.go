@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"crypto/sha256"
 	"slices"
 	"strings"
 
@@ -331,14 +332,16 @@ func (a *ownAccount) openSealed(ctx context.Context, sealed []sealedEvent, resul
 	return account, set, fresh, nil
 }
 
-// agree has the keys agreed with which messages begin sessions, all in one go.
+// agree has the keys agreed with which messages begin sessions, all in one go, and for one message of each session: the next ones find it there.
 func (a *ownAccount) agree(ctx context.Context, sealed []sealedEvent, set channelSet) error {
 	m := a.machine
 	var exchanges []keys.Exchange
 	defer func() { clear(exchanges) }()
 	ends := make([]int, len(sealed))
+	seen := map[[sha256.Size]byte]bool{}
 	for i := range sealed {
-		if s := &sealed[i]; set.with[s.key].Begins(&s.message) {
+		if s := &sealed[i]; set.with[s.key].Begins(&s.message) && !seen[s.message.Beginning()] {
+			seen[s.message.Beginning()] = true
 			exchanges = append(exchanges, a.Exchanges(&s.message)...)
 		}
 		ends[i] = len(exchanges)

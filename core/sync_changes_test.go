@@ -9,6 +9,7 @@ import (
 
 	"knownsender/core"
 	"knownsender/core/ids"
+	"knownsender/core/keyfile"
 	"knownsender/core/keys"
 	"knownsender/core/lane"
 	"knownsender/core/olm"
@@ -26,6 +27,7 @@ import (
 // device is a world whose machine has its own account.
 type device struct {
 	*world
+	agreement keyfile.Agreement // nil: in Go
 }
 
 // withAccount opens a machine of its own account over fresh rows.
@@ -51,7 +53,7 @@ func (d *device) tryReopen() error {
 	}
 	machine, err := core.Open(context.Background(), core.Options{
 		Own: trust.Own{UserID: ids.UserID(d.me.ID), DeviceID: "MYDEVICE"}, OpenAccount: core.OpenAccount,
-		Store: rows, Now: func() int64 { return atomic.AddInt64(d.clock, 1) }, Listener: &d.heard, Fetcher: d.fetcher, Spawn: d.spawn, Rest: d.rest, Jitter: func() float64 { return 0 },
+		Store: rows, Now: func() int64 { return atomic.AddInt64(d.clock, 1) }, Listener: &d.heard, Fetcher: d.fetcher, Spawn: d.spawn, Rest: d.rest, Agreement: d.agreement, Jitter: func() float64 { return 0 },
 	})
 	if err != nil {
 		return err

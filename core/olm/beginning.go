@@ -3,6 +3,7 @@ package olm
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 
 	"maunium.net/go/mautrix/crypto/goolm/crypto"
 	"maunium.net/go/mautrix/crypto/goolm/session"
@@ -36,6 +37,11 @@ func (a *Account) Exchanges(m *Message) []keys.Exchange {
 		return nil
 	}
 	return a.exchanges(m, oneTimeKey)
+}
+
+// Beginning is the same of all pre-key messages of one session, and of no other.
+func (m *Message) Beginning() [sha256.Size]byte {
+	return beginning(m.identityKey[:], m.baseKey[:], m.oneTimeKey[:])
 }
 
 // Agreed is the message with the secrets of Account.Exchanges, nil for one that is to be found in Go.

@@ -71,7 +71,7 @@ func (c Channels) Decrypt(a *Account, m Message) (Decrypted, error) {
 				return c.decryptWith(a, i, m)
 			}
 		}
-		if slices.Contains(c.gone, beginning(m.identityKey[:], m.baseKey[:], m.oneTimeKey[:])) {
+		if slices.Contains(c.gone, m.Beginning()) {
 			return Decrypted{}, &Error{Code: CodeUnknownOlmSession}
 		}
 		s, plaintext, next, err := a.NewInbound(c.senderKey, m)
