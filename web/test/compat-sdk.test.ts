@@ -61,7 +61,7 @@ describe("a matrix-js-sdk client with knownsender", () => {
         await new Promise((resolve) => (indexedDB.deleteDatabase("lost").onsuccess = resolve));
         me.server.sync(answer);
         await me.client.startClient();
-        await sdkkit.until("it has asked twice", () => me.server.askedFor("/sync").length > 1, 20_000);
+        await sdkkit.until("it has asked twice", () => me.server.askedFor("/sync").length > 1);
         const [tokens, rooms, state] = [me.server.askedFor("/sync").map(({ query }) => query["since"] ?? "none"), me.client.getRooms().length, me.client.getSyncState()];
         me.client.stopClient();
         await me.crypto.close().catch(() => undefined); // there is nothing to write to

@@ -105,7 +105,7 @@ describe("the demo, for everybody", () => {
       assert.ok(end.includes("SenderUnverified"));
       /** What is there when it is as wanted, or after ten seconds. */
       const eventually = async <T>(look: () => Promise<T>, wanted: T): Promise<T> => {
-        for (let waited = 0; waited < 10_000 && JSON.stringify(await look()) !== JSON.stringify(wanted); waited += 50) await one.waitForTimeout(50);
+        for (let waited = 0; waited < 60_000 && JSON.stringify(await look()) !== JSON.stringify(wanted); waited += 50) await one.waitForTimeout(50);
         return look();
       };
       assert.deepEqual(await eventually(() => states(one), end), end);

@@ -71,7 +71,7 @@ export interface Client {
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until something is so. */
-export async function until(what: string, is: () => boolean | Promise<boolean>, patience = 8000): Promise<void> {
+export async function until(what: string, is: () => boolean | Promise<boolean>, patience = 60_000): Promise<void> {
   for (const end = performance.now() + patience; !(await is()); ) {
     if (performance.now() > end) throw new Error(`not within ${patience} ms: ${what}`);
     await pause(5);

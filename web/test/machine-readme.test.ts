@@ -62,7 +62,7 @@ describe("the README", () => {
       const drawn = await inPage(async (answer) => {
         const { running, server, drawn } = globalThis as unknown as { running: { client: { stopClient(): void }; crypto: { close(): Promise<void> } }; server: SyncingHomeserver; drawn: unknown[][] };
         server.sync(answer);
-        for (const end = Date.now() + 8000; drawn.at(-1)?.[2] !== null && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 10));
+        for (const end = Date.now() + 60_000; drawn.at(-1)?.[2] !== null && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 10));
         running.client.stopClient();
         await running.crypto.close();
         return drawn;

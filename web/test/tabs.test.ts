@@ -48,7 +48,7 @@ function enter(tab: Page, name = "tabs", knows = ""): Promise<void> {
 }
 
 /** Waits until a tab leads, which its server sees: only who leads asks about our own devices. */
-function leads(tab: Page, patience = 8000): Promise<void> {
+function leads(tab: Page, patience = 60_000): Promise<void> {
   return tab.inPage((patience) => net.until("this tab leads", () => client.server.asked.length > 0, patience), patience);
 }
 
@@ -84,7 +84,7 @@ describe("who leads", () => {
       await leads(one);
       await enter(two);
       await close(one);
-      await leads(two, 2000);
+      await leads(two, 8000);
       await close(two);
       const left = await two.inPage(async () => {
         const { held, pending } = await navigator.locks.query();
@@ -213,7 +213,7 @@ describe("a leader that goes", () => {
     const began = performance.now();
     await happens();
     const third = two.inPage(async (item) => void (await client.machine.receiveRoomKeys([item]).stored), item(sessions[2]));
-    await leads(two, 20_000);
+    await leads(two);
     const took = performance.now() - began;
     await third;
     const ends = await two.inPage((sessions) => net.until("the work of the one that went is done as well", async () => {

@@ -19,7 +19,7 @@ export function words({ body, failure, shield, reason }: Shown): string {
 }
 
 /** Waits until Bob knows this of an event's sender, and Carol shows the same shield; answers with both in words. */
-async function both(bob: JudgingClient, carol: SendingClient | undefined, roomId: string, eventId: string, body: string, expected: SenderDataType, patience = 10_000): Promise<string> {
+async function both(bob: JudgingClient, carol: SendingClient | undefined, roomId: string, eventId: string, body: string, expected: SenderDataType, patience = 40_000): Promise<string> {
   await bob.read(roomId, eventId);
   let known: string | null = null;
   await until("so much is known", async () => {
@@ -38,7 +38,7 @@ async function both(bob: JudgingClient, carol: SendingClient | undefined, roomId
   await until("Carol shows the same", async () => {
     theirs = await carol.read(roomId, eventId);
     return (theirs.body === body && theirs.shield === shown.shield && theirs.reason === shown.reason) || undefined;
-  }, 8000).catch(() => assert.fail(`${ours}; js-sdk: ${theirs === undefined ? "nothing" : words(theirs)}`));
+  }, 40_000).catch(() => assert.fail(`${ours}; js-sdk: ${theirs === undefined ? "nothing" : words(theirs)}`));
   assert.ok(theirs !== undefined);
   return `${ours}; js-sdk: ${words(theirs)}`;
 }
