@@ -8,7 +8,6 @@ import { EngineStoppedError, KnownSenderError, errorFromProgram, textOf } from "
 import { makeFetchBinding, type Send } from "./fetch.js";
 import { goIn, type GoProgram } from "./wasm_exec.js";
 import { makeScope, type Timers } from "./scope.js";
-import { nextTask } from "./task.js";
 
 /** What the program may ask its host: bytes in, bytes out. `signal` aborts when the program no longer waits. Both are wiped when the answer has crossed. */
 export type HostMethod = (request: Uint8Array<ArrayBuffer>, signal: AbortSignal) => Uint8Array | Promise<Uint8Array>;
@@ -110,7 +109,6 @@ export class Program {
     } catch (thrown) {
       throw new KnownSenderError("wasm_not_ours", `The wasm module cannot be started: ${textOf(thrown)}. Give initAsync the knownsender.wasm of this very version of the package.`, { cause: thrown });
     }
-    await nextTask(); // the program begins with some fifty milliseconds of its own
     program.#run(instance);
     return program;
   }
