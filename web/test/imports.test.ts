@@ -164,7 +164,7 @@ describe("an import of a key export", () => {
       assert.ok(told.some(({ successes }) => successes > 0 && successes < 6000), "something is told on the way");
       assert.equal(got.late, 0, "nothing is told after the end");
       t.diagnostic(`${told.length} calls in ${got.took.toFixed(0)} ms, at most ${Math.max(...got.gaps).toFixed(0)} ms between two (to be below 100)`);
-      assert.ok(told.length > got.took / 2000, `${told.length} calls in ${got.took} ms`);
+      assert.ok(told.length > got.took / 400, `${told.length} calls in ${got.took} ms`);
       assert.ok(Math.max(...got.gaps) < 3000, `${Math.max(...got.gaps)} ms without a word`);
     });
   });
@@ -261,7 +261,7 @@ describe("an import of a key export", () => {
       for (const { code, took, kept } of got.runs) {
         t.diagnostic(`rejects ${took.toFixed(0)} ms after the abort (to be below 200), ${kept} keys are stored`);
         assert.equal(code, "aborted");
-        assert.ok(took < 10_000, `${took} ms`);
+        assert.ok(took < 3000, `${took} ms`);
         assert.equal(kept % chunk, 0, "whole chunks");
       }
       const [, onTheWay] = got.runs;

@@ -249,10 +249,10 @@ test("lock: no copy of any secret is left in linear memory, and every call says 
     const total = (counts: Counts): number => Object.values(counts).reduce((sum, n) => sum + n, 0);
     console.log(`linear memory of ${Math.round(got.bytes / 1e6)} MB, ${Object.keys(needles).length} spellings of ${Object.keys(all).length} secrets: ${total(got.inUse)} copies in use, ${total(got.left)} when the program had ended, ${total(got.after)} when locked`);
     for (const [name, count] of Object.entries(got.inUse)) if (count > 0) console.log(`  ${name}: ${count}, ${got.left[name]}, ${got.after[name]}`);
-    // What is held for as long as the machine is open is found for certain, so the search searches; of the rest there is what was not collected and written over yet.
-    const found = Object.keys(all).filter((name) => (got.inUse[name] ?? 0) > 0);
-    for (const name of ["account, signing", "account, agreeing", "room key, direct", "sender data key"]) assert.ok(found.includes(name), `${name} is not among ${found.join("; ")}`);
-    assert.ok(found.length * 2 > Object.keys(all).length, found.join("; "));
+    // Some are there only for a moment: what was agreed with the backup key is agreed, and its copies are wiped.
+    for (const name of Object.keys(all)) {
+      if (!["passphrase", "secret storage key", "backup key", "message, sent"].includes(name)) assert.ok((got.inUse[name] ?? 0) > 0, `${name} is found while it is in use, so the search searches`);
+    }
     assert.ok(total(got.left) > 0, "ending the program alone leaves copies behind");
     assert.equal(total(got.after), 0, "locked");
     assert.deepEqual([got.early, ...got.later], Array(6).fill("locked"));

@@ -84,7 +84,7 @@ describe("who leads", () => {
       await leads(one);
       await enter(two);
       await close(one);
-      await leads(two, 8000);
+      await leads(two, 2000);
       await close(two);
       const left = await two.inPage(async () => {
         const { held, pending } = await navigator.locks.query();
