@@ -37,12 +37,14 @@ export const keyFileMethods: Readonly<Record<string, HostMethod>> = {
   agree: async (request) => {
     const halves = decodeFrame(request) as Bytes[];
     const subtle = subtleCrypto();
-    const imported = new Map<string, Promise<CryptoKey>>();
+    // Each private key is imported once. Found by its bytes, which are wiped with the request: a string of them could not be.
+    const imported: { readonly secret: Bytes; readonly key: Promise<CryptoKey> }[] = [];
     const own = (secret: Bytes): Promise<CryptoKey> => {
-      const name = String.fromCharCode(...secret);
-      const known = imported.get(name) ?? supported("X25519", () => importPrivate(subtle, secret));
-      imported.set(name, known);
-      return known;
+      const known = imported.find((other) => other.secret.every((byte, i) => byte === secret[i]));
+      if (known !== undefined) return known.key;
+      const key = supported("X25519", () => importPrivate(subtle, secret));
+      imported.push({ secret, key });
+      return key;
     };
     const count = Math.floor(halves.length / 2);
     const answers = new Uint8Array(count * (1 + keyLength));
