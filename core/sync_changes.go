@@ -20,12 +20,12 @@ import (
 // The raw edge: what /sync brings to a device whose Olm account is here.
 //
 //	1  every to-device event is read; what is not encrypted goes to the host as it came, and no plain event is ever a room key (T17)
-//	2  Olm messages are opened one after the other, over the channels as they lie in the store; nothing is changed by one that does not open
+//	2  Olm messages are opened one after the other, over the channels as they lie in the store, or lay there lately; nothing is changed by one that does not open
 //	3  the payloads go through the gate and the finder, the signatures of all of them checked in one go
 //	4  Olm state, new one-time keys and room keys are written in one batch: when the call returns, the sync token may move (decision 16)
 //
 // Should another tab have used the same channels or the account meanwhile, 2 and 3 are done again on what it wrote. A message that it has opened is then a
-// replay for the state, and what it brought is kept once.
+// replay for the state: what it brought is kept once, and refused here when it had been opened over channels that were only remembered.
 
 // olmAlgorithm is the algorithm of Olm messages.
 const olmAlgorithm = "m.olm.v1.curve25519-aes-sha2"
