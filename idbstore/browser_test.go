@@ -77,7 +77,7 @@ func TestGeneration(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := first.Info()
-	if len(info.Generation) != 32 || !info.Created || info.SchemaVersion != 202 {
+	if len(info.Generation) != 32 || !info.Created || info.SchemaVersion != 300 {
 		t.Fatalf("info %+v", info)
 	}
 	again, err := idbstore.OpenGeneration(t.Context(), newHandle(t), t.Name(), info.Generation)

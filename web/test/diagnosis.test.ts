@@ -46,10 +46,10 @@ describe("diagnose", () => {
       assert.ok(got.plain, "plain data");
       for (const name of ["@", "!room", ":test", me.curve25519, me.ed25519.public, alice.curve25519]) assert.ok(!JSON.stringify(got.full).includes(name), `it names ${name}`);
       assert.ok(got.empty.at >= got.began);
-      assert.deepEqual(versions, { package: version, schema: 202, readsSchemasUpTo: 299, formats });
+      assert.deepEqual(versions, { package: version, schema: 300, readsSchemasUpTo: 399, formats });
       assert.deepEqual(got.empty.roomKeys, { total: 0, backedUp: 0 });
       assert.deepEqual([got.full.roomKeys, got.full.quarantined, got.full.unwritten, got.full.failure], [{ total: 1, backedUp: 0 }, [], 0, null]);
-      assert.deepEqual([store.name, store.encryption, store.schema, store.created, store.low], ["new", null, 202, true, false]);
+      assert.deepEqual([store.name, store.encryption, store.schema, store.created, store.low], ["new", null, 300, true, false]);
       assert.match(store.generation ?? "", /^[0-9a-f]{32}$/);
       assert.match(store.persistence ?? "", /^(granted|denied)$/);
       assert.ok((store.usage ?? 0) > 0 && (store.quota ?? 0) > (store.usage ?? 0));

@@ -414,9 +414,10 @@ test("F35: a field of a row is missing, of another type or cut off, in every tab
         await done(indexedDB.deleteDatabase(name));
       };
       // The parts of a row in a leaf: key, revision, value, index entries.
-      for (const [part, field] of ["key", "revision", "value", "entries"].entries()) {
+      const inLeaves = [["copies", "copy"], ["replays", "other"]] as const;
+      for (const [table, hit, part, field] of inLeaves.flatMap((of) => ["key", "revision", "value", "entries"].map((field, part) => [...of, part, field] as const))) {
         for (const [how, value] of [...bad, ["cut", "cut"] as [string, unknown]]) {
-          const name = `copies ${field} ${how}`;
+          const name = `${table} ${field} ${how}`;
           await prepare(name);
           await editLeaf(name, [[]], (leaf) => {
             const items = decodeFrame(leaf.rows[0] as Uint8Array).map((item) => item.slice());
@@ -424,18 +425,20 @@ test("F35: a field of a row is missing, of another type or cut off, in every tab
             else if (how === "cut") items[part] = (items[part] ?? new Uint8Array()).slice(0, (items[part]?.length ?? 0) >> 1);
             else items[part] = value instanceof Uint8Array ? value.slice() : new TextEncoder().encode(String(value));
             leaf.rows[0] = encodeFrame(items);
-          });
-          await check(name, "copy");
+          }, table);
+          await check(name, hit);
         }
       }
-      for (const [how, value] of bad) {
-        const name = `copies row ${how}`;
-        await prepare(name);
-        await editLeaf(name, [[]], (leaf) => void (leaf.rows[0] = value));
-        await check(name, "copy");
+      for (const [table, hit] of inLeaves) {
+        for (const [how, value] of bad) {
+          const name = `${table} row ${how}`;
+          await prepare(name);
+          await editLeaf(name, [[]], (leaf) => void (leaf.rows[0] = value), table);
+          await check(name, hit);
+        }
       }
       // Every field of the first row of every other table.
-      for (const table of ["users", "replays", "withheld", "meta", "counters"]) {
+      for (const table of ["users", "withheld", "meta", "counters"]) {
         for (const field of table === "counters" ? ["n"] : ["r", "v"]) {
           for (const [how, value] of bad) {
             const name = `${table} ${field} ${how}`;

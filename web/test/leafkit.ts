@@ -9,6 +9,7 @@ const ANY = 0xffff_ffff_ffff_ffffn;
 const MAX_ROWS = 24;
 /** How many rows leaves get when more are put at once than one can hold. */
 const GOOD_ROWS = 16;
+const MAX_BYTES = 64 * 1024;
 
 /** Numbers that look random, the same in every run. */
 function dice(seed: number): (sides: number) => number {
@@ -79,8 +80,8 @@ interface RawLeaf {
   readonly [index: string]: unknown;
 }
 
-async function leavesOf(name: string): Promise<RawLeaf[]> {
-  return raw(name, (database) => done(database.transaction("copies").objectStore("copies").getAll() as IDBRequest<RawLeaf[]>));
+async function leavesOf(name: string, table = "copies"): Promise<RawLeaf[]> {
+  return raw(name, (database) => done(database.transaction(table).objectStore(table).getAll() as IDBRequest<RawLeaf[]>));
 }
 
 /** A row of a leaf taken apart. */
@@ -95,8 +96,8 @@ function unpacked(row: unknown): { k: string[]; r: bigint; index: Index } {
 }
 
 /** Every leaf is as leaves are. */
-async function sound(name: string, what: string): Promise<RawLeaf[]> {
-  const leaves = await leavesOf(name);
+async function sound(name: string, what: string, table = "copies"): Promise<RawLeaf[]> {
+  const leaves = await leavesOf(name, table);
   let before: IDBValidKey = [];
   for (const leaf of leaves) {
     same([leaf.rows.length > 0, leaf.rows.length <= MAX_ROWS], [true, true], `${what}: ${leaf.rows.length} rows in a leaf`);
@@ -114,10 +115,10 @@ async function sound(name: string, what: string): Promise<RawLeaf[]> {
   return leaves;
 }
 
-async function all(bridge: Bridge, query: Query = {}): Promise<StoredRow[]> {
+async function all(bridge: Bridge, query: Query = {}, table = "copies"): Promise<StoredRow[]> {
   const rows: StoredRow[] = [];
   for (let next = query; ; ) {
-    const page = await bridge.page("copies", next);
+    const page = await bridge.page(table, next);
     rows.push(...page);
     const last = page.at(-1);
     if (BigInt(page.length) < (query.limit ?? 100n) || last === undefined) return rows;
@@ -127,6 +128,8 @@ async function all(bridge: Bridge, query: Query = {}): Promise<StoredRow[]> {
 
 const name4 = (n: number): string => String(n).padStart(4, "0");
 const put = (key: string[], expect = 0n, value = "v", index: FrameItem[] = []): Op => ["copies", key, expect, value, index];
+/** A row of replay memory, of so many bytes. */
+const block = (key: string[], size = 1, expect = 0n): Op => ["replays", key, expect, "x".repeat(size)];
 
 /** A database as version 100 made it, by other code than ours. */
 export async function makeVersion100(name: string, rows: readonly unknown[], options: IDBTransactionOptions = {}): Promise<void> {
@@ -308,8 +311,8 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     await bridge.commit(Array.from({ length: 80 }, (_, i) => put([name4(i * 2)])));
     const before = await dump(name);
     // One leaf changes, one is split, one goes, and rows of other tables are written.
-    const ops: Op[] = [put(["0000"], 1n), ...Array.from({ length: 13 }, (_, i) => put([name4(i * 2 + 33)])), ...Array.from({ length: 16 }, (_, i): Op => ["copies", [name4(128 + i * 2)], 1n]), ["users", ["@u"], 0n, "v"], ["meta", ["m"], ANY, "v"]];
-    for (const [method, count] of [["put", 4], ["getAll", 3], ["delete", 1], ["add", 1]] as const) {
+    const ops: Op[] = [block(["!r", "s", "0"]), put(["0000"], 1n), ...Array.from({ length: 13 }, (_, i) => put([name4(i * 2 + 33)])), ...Array.from({ length: 16 }, (_, i): Op => ["copies", [name4(128 + i * 2)], 1n]), ["users", ["@u"], 0n, "v"], ["meta", ["m"], ANY, "v"]];
+    for (const [method, count] of [["put", 5], ["getAll", 4], ["delete", 1], ["add", 1]] as const) {
       for (let n = 0; n < count; n++) {
         for (const [kind, want] of [["DataError", "bad_request"], ["UnknownError", "unavailable"], ["QuotaExceededError", "quota"], ["error event", "aborted"]] as const) {
           let seen = 0;
@@ -326,6 +329,38 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
     }
     await bridge.commit(ops);
     await sound(name, "afterwards");
+  },
+
+  "rows of replay memory lie in leaves, which are split by their bytes": async (name) => {
+    const bridge = new Bridge();
+    await bridge.open(name);
+    const keys = Array.from({ length: 20 }, (_, i) => ["!room", name4(i), "00000000"]);
+    await bridge.commit(keys.map((key) => block(key, 40)));
+    same((await sound(name, "short", "replays")).map(({ rows }) => rows.length), [20], "short rows");
+    // Each grows, a few at a time, as sessions do that are read one after the other.
+    for (let at = 0; at < keys.length; at += 3) {
+      await bridge.commit(keys.slice(at, at + 3).map((key) => block(key, 6000, 1n)));
+      for (const leaf of await sound(name, `${at} grown`, "replays")) {
+        same((leaf.rows as Uint8Array[]).reduce((sum, row) => sum + row.length, 0) <= MAX_BYTES, true, `${at} grown: a leaf of ${leaf.rows.length} rows`);
+      }
+    }
+    same((await all(bridge, { limit: 3n }, "replays")).map(({ key, revision, value }) => [key, revision, value.length]), keys.map((key) => [key, 2n, 6000]), "all");
+    same((await bridge.get("replays", keys[7] as string[], ["!room", "none"])).map(({ revision, value }) => [revision, value.length]), [[2n, 6000], [0n, 0]], "get");
+    // One that is longer than any leaf, alone and among others.
+    await bridge.commit([block(["!room", "0007", "long"], MAX_BYTES * 2)]);
+    await bridge.commit([block(["!room", "0007", "more"], 40)]);
+    await sound(name, "a long one", "replays");
+    same((await all(bridge, { prefix: ["!room", "0007"] }, "replays")).map(({ value }) => value.length), [6000, MAX_BYTES * 2, 40], "of one session");
+  },
+
+  "a conflict in one table of leaves leaves the other as it was": async (name) => {
+    const bridge = new Bridge();
+    await bridge.open(name);
+    await bridge.commit([put(["a"]), block(["!r", "s", "0"])]);
+    const before = await dump(name);
+    same(await code(bridge.commit([put(["a"], 1n, "w"), block(["!r", "s", "0"], 2, 7n)])), "conflict", "replays");
+    same(await code(bridge.commit([put(["a"], 7n, "w"), block(["!r", "s", "0"], 2, 1n)])), "conflict", "copies");
+    same(await dump(name), before, "afterwards");
   },
 
   "F20: two tabs that write different rows of one leaf at once both succeed, and the same row once": async (name) => {
@@ -487,6 +522,28 @@ export const stories: Readonly<Record<string, (name: string) => Promise<void>>> 
       same((await all(small)).length, count, `${count} rows`);
       await sound(here, `${count} rows`);
     }
+  },
+
+  "F16: the replay memory of version 202 is packed, long rows fewer to a leaf, and nothing else is touched": async (name) => {
+    const before: Schema = { compatibleUpTo: 299, upgrades: SCHEMA.upgrades.filter(({ version }) => version < 300) };
+    const old = new Bridge({ schema: before });
+    const { generation } = await old.open(name);
+    await old.commit([put(["a"]), ["users", ["@u"], 0n, "v"]]);
+    await old.close();
+    const sizes = Array.from({ length: 50 }, (_, i) => (i % 10 === 0 ? 6000 : i === 25 ? MAX_BYTES * 2 : 60));
+    const rows = sizes.map((size, i) => ({ k: ["!room", name4(i), "00000000"], r: 1 + (i % 3), v: new Uint8Array(size).fill(120) }));
+    await write(name, "replays", ...rows, { k: 7, v: "seven" }, { k: ["!room", "bad"], r: 2, v: "text" });
+    const bridge = new Bridge({ blockedTimeoutMs: 5000 });
+    await bridge.open(name, generation);
+    const found = await all(bridge, { limit: 7n }, "replays");
+    same(found.map(({ key, revision, value }) => [key, revision, value.length]), [...rows.map(({ k, r, v }) => [k, BigInt(r), v.length]), [["!room", "bad"], 2n, 0]], "rows");
+    for (const { rows } of await sound(name, "packed", "replays")) {
+      same(rows.length === 1 || (rows as Uint8Array[]).reduce((sum, row) => sum + row.length, 0) <= MAX_BYTES, true, `a leaf of ${rows.length} rows`);
+    }
+    same([(await all(bridge)).length, (await bridge.get("users", ["@u"]))[0]?.value], [1, "v"], "other tables");
+    const aside = (await raw(name, (database) => done(database.transaction("quarantine").objectStore("quarantine").getAll()))) as { k: string[] }[];
+    same(aside.map(({ k }) => k.slice(0, 2)), [["replays", "row"], ["replays", "row"]], "set aside");
+    same(await code(new Bridge({ schema: before, blockedTimeoutMs: 5000 }).open(name)), "schema_too_new", "older code");
   },
 
   "F15, F17: packing that fails anywhere leaves version 100 and all its rows": async (name) => {

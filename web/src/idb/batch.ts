@@ -11,7 +11,7 @@ import { isLeafKey } from "./leaf.js";
 import { findLeaves, writeLeaf, type Follow, type Found } from "./leaves.js";
 import { compareFrames, groupOf, keyBeginsWith, revisionOfRow } from "./packed.js";
 import { ANY_REVISION, readKey, revisionOf, type Operation } from "./rows.js";
-import { COUNTERS, LEAVES, type StoredRow } from "./tables.js";
+import { COUNTERS, type StoredRow } from "./tables.js";
 import type { Transaction } from "./transaction.js";
 
 /** A batch inside its transaction. */
@@ -73,10 +73,10 @@ export class BatchRun {
   }
 
   /**
-   * The operations on rows in leaves: all leaves are read and compared with, and only then are those written that change. `lone` is filled with those of
+   * The operations on rows of a table in leaves: all leaves are read and compared with, and only then are those written that change. `lone` is filled with those of
    * new rows that have no other beside them which begins with the same so many parts, as far as their leaf and the key of the one before tell.
    */
-  applyToLeaves(unordered: readonly Operation[], lone?: { readonly parts: number; readonly found: Set<Operation> }): void {
+  applyToLeaves(table: string, unordered: readonly Operation[], lone?: { readonly parts: number; readonly found: Set<Operation> }): void {
     if (unordered.length === 0) {
       return;
     }
@@ -85,7 +85,7 @@ export class BatchRun {
       throw new StoreError("bad_request", "A row is named twice in one batch.");
     }
     const follow: Follow = (request, next) => (next === undefined ? this.#write(request) : this.#request(request, next));
-    const store = this.transaction.raw.objectStore(LEAVES);
+    const store = this.transaction.raw.objectStore(table);
     const lies: Found[] = [];
     const compare = (found: Found, from: number, to: number): void => {
       lies.fill(found, from, to);
@@ -107,7 +107,7 @@ export class BatchRun {
           });
         }
       }
-      for (const { table, key, expect } of operations.slice(from, to)) {
+      for (const { key, expect } of operations.slice(from, to)) {
         const got = BigInt(revisionOfRow(found.leaf.find(key)));
         if (expect !== ANY_REVISION && expect !== got) {
           this.conflicts.push({ table, key: readKey(key), expect, got });

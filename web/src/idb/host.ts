@@ -139,7 +139,7 @@ export class IdbHost {
       await this.#opened().transaction([table], { mode: "readonly", durability: "default" }, (transaction) => {
         const store = transaction.raw.objectStore(table);
         const follow = transaction.follow.bind(transaction);
-        if (table !== LEAVES) {
+        if (!LEAVES.includes(table)) {
           for (const { key, at } of keys) {
             follow(store.get(readKey(key)), (row: unknown) => {
               items[at] = rowItem(row) ?? missingItem(key);
@@ -177,7 +177,7 @@ export class IdbHost {
           const items = pages[at] as FrameItem[];
           if (query.index !== undefined) {
             pageOfIndex(follow, store, { ...query, index: query.index }, items, (a, b) => this.#factory().cmp(a, b));
-          } else if (query.table === LEAVES) {
+          } else if (LEAVES.includes(query.table)) {
             pageOfLeaves(follow, store, query, items);
           } else {
             pageOfRows(follow, store, query, items);
@@ -199,7 +199,7 @@ export class IdbHost {
       const asked = readLone(reader.frame());
       const operations = readOperations(reader);
       const tables = new Set(operations.map((operation) => operation.table));
-      if (tables.has(LEAVES)) {
+      if (LEAVES.some((table) => tables.has(table))) {
         tables.add("quarantine"); // where the ruin of a leaf goes
       }
       if (counters.length > 0) {
@@ -216,14 +216,16 @@ export class IdbHost {
       await this.#watched(connection.transaction([...tables], { mode: "readwrite", durability }, (transaction) => {
         const batch = new BatchRun(transaction, conflicts);
         for (const operation of operations) {
-          if (operation.table !== LEAVES) {
+          if (!LEAVES.includes(operation.table)) {
             batch.apply(operation);
           }
         }
         if (asked !== undefined) {
           batch.count(asked.empty, (rows) => (asked.holds = rows === 0));
         }
-        batch.applyToLeaves(operations.filter((operation) => operation.table === LEAVES), asked);
+        for (const table of LEAVES) {
+          batch.applyToLeaves(table, operations.filter((operation) => operation.table === table), asked);
+        }
         for (const { name, delta } of counters) {
           batch.add(name, delta);
         }

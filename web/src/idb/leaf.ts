@@ -25,7 +25,7 @@ import {
   type PackedRow,
 } from "./packed.js";
 import { compareKeys, field, isKey, type Operation } from "./rows.js";
-import { INDEXES, LEAVES, type IndexName } from "./tables.js";
+import { INDEXES, type IndexName } from "./tables.js";
 
 /** The key of a leaf: that of a row, or LAST. */
 export type LeafKey = string[] | [[]];
@@ -39,13 +39,19 @@ export const MAX_ROWS = 24;
 /** The rows of a leaf that was just split or packed: room for more on both sides. */
 export const GOOD_ROWS = 16;
 
+/** A leaf of several rows with more bytes is split too: a block of replay memory grows to some six kilobytes, and is written with its neighbours. */
+export const MAX_BYTES = 64 << 10;
+
+/** The bytes of a leaf that was split or packed for its bytes. */
+const GOOD_BYTES = 40 << 10;
+
 /** A leaf as it lies in its object store, but for the columns of the indexes. */
 export interface StoredLeaf {
   readonly k: LeafKey;
   readonly rows: readonly unknown[];
 }
 
-const indexes: readonly IndexName[] = INDEXES[LEAVES] ?? [];
+const indexes = Object.values(INDEXES).flat();
 
 /** Whether a value from the database can be the key of a leaf. */
 export function isLeafKey(value: unknown): value is LeafKey {
@@ -94,6 +100,19 @@ export function leafObject(key: LeafKey, rows: readonly PackedRow[], strays: rea
     object[index] = [...column.values()];
   }
   return object as unknown as StoredLeaf;
+}
+
+/** Into how many leaves rows are to be split: one where they fit. */
+function piecesOf(rows: readonly PackedRow[]): number {
+  const bytes = rows.reduce((sum, row) => sum + row.length, 0);
+  return Math.min(Math.max(rows.length > MAX_ROWS ? Math.ceil(rows.length / GOOD_ROWS) : 1, bytes > MAX_BYTES ? Math.ceil(bytes / GOOD_BYTES) : 1), Math.max(rows.length, 1));
+}
+
+/** How many of the first rows make a leaf that has room for more. */
+export function packable(rows: readonly PackedRow[]): number {
+  let bytes = 0;
+  const full = rows.findIndex((row, at) => at === GOOD_ROWS || (bytes += row.length) > GOOD_BYTES);
+  return full < 0 ? rows.length : Math.max(full, 1);
 }
 
 /** One leaf in memory: its key, and its rows in order. */
@@ -156,7 +175,7 @@ export class Leaf {
   }
 
   get full(): boolean {
-    return this.#rows.length > MAX_ROWS;
+    return piecesOf(this.#rows) > 1;
   }
 
   /** The row of a key, undefined when there is none. */
@@ -253,7 +272,7 @@ export class Leaf {
     const first = below === undefined ? 0 : this.#rows.findIndex((row) => compareToKey(row, below) > 0);
     const ours = first < 0 ? [] : this.#rows.slice(first);
     const strays = [...this.#strays, ...this.#rows.slice(0, first < 0 ? undefined : first)];
-    const count = ours.length > MAX_ROWS ? Math.ceil(ours.length / GOOD_ROWS) : 1;
+    const count = piecesOf(ours);
     const pieces: StoredLeaf[] = [];
     for (let piece = 1; piece < count; piece++) {
       const rows = ours.slice(Math.floor(((piece - 1) * ours.length) / count), Math.floor((piece * ours.length) / count));

@@ -9,7 +9,7 @@ import { encodeFrame } from "../frame.js";
 import { GOOD_ROWS, isLast, isLeafKey, LAST, Leaf, leafName, type LeafKey } from "./leaf.js";
 import { compareFrames, keyOf, type KeyFrame } from "./packed.js";
 import { readKey } from "./rows.js";
-import { LEAVES, randomName } from "./tables.js";
+import { randomName } from "./tables.js";
 
 /** What lies among the leaves and is none. Its key may be one that a leaf can have. */
 interface Ruin {
@@ -109,7 +109,7 @@ export function findLeaves(
 export function writeLeaf(follow: Follow, store: IDBObjectStore, quarantine: IDBObjectStore, { leaf, ruins }: Found): void {
   const setAside = (ruin: Ruin): void => {
     const name = (ruin.k as LeafKey).flatMap((part) => (typeof part === "string" ? [part] : [])).slice(0, 4);
-    follow(quarantine.add({ k: [LEAVES, "leaf", ...name, randomName()], r: 1, v: new Uint8Array(0), found: ruin }));
+    follow(quarantine.add({ k: [store.name, "leaf", ...name, randomName()], r: 1, v: new Uint8Array(0), found: ruin }));
     follow(store.delete(ruin.k));
   };
   for (const ruin of ruins.values()) {

@@ -5,7 +5,7 @@
  * successor wrote; a step into the next hundred is a breaking one, and older code refuses it (`schema_too_new`).
  */
 
-import { packCopies } from "./packing.js";
+import { packTable } from "./packing.js";
 import { COUNTERS, GENERATION, randomName, SYSTEM } from "./tables.js";
 
 /**
@@ -27,7 +27,7 @@ export interface Schema {
 
 /** The schema of this version. */
 export const SCHEMA: Schema = {
-  compatibleUpTo: 299,
+  compatibleUpTo: 399,
   upgrades: [
     {
       version: 100,
@@ -49,7 +49,7 @@ export const SCHEMA: Schema = {
     {
       version: 200,
       reason: "The copies lie in leaves: what ten thousand rows cost is the number of objects they lie in. An index of what the backup lacks.",
-      run: packCopies,
+      run: (database, transaction) => packTable(database, transaction, "copies", ["waiting", "owner", "due"], ["waiting", "owner", "due", "backup"]),
     },
     {
       version: 201,
@@ -60,6 +60,11 @@ export const SCHEMA: Schema = {
       version: 202,
       reason: "What a device with an account here sends with: for each room the Megolm session, and who has its key.",
       run: (database) => void database.createObjectStore("outbound", { keyPath: "k" }),
+    },
+    {
+      version: 300,
+      reason: "Replay memory lies in leaves: a message of each of many sessions is remembered in as many rows, and costs what it costs to write their objects.",
+      run: (database, transaction) => packTable(database, transaction, "replays", [], []),
     },
   ],
 };

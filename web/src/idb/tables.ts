@@ -5,14 +5,14 @@
 /** The tables of core/store, each an object store of rows. */
 export const TABLES = ["copies", "users", "tombstones", "replays", "withheld", "channels", "outbound", "meta", "quarantine"] as const;
 
-/** The table whose rows lie in leaves. Those of the others are objects of their own. */
-export const LEAVES = "copies";
+/** The tables whose rows lie in leaves: many small rows, mostly read and written with their neighbours. Those of the others are objects of their own. */
+export const LEAVES: readonly string[] = ["copies", "replays"];
 
 /** The names of indexes. The index, the column of a leaf and that of a row have one name. */
 export type IndexName = "waiting" | "owner" | "due" | "backup";
 
 /** The indexes of each table: tables in leaves alone have any. */
-export const INDEXES: Readonly<Record<string, readonly IndexName[]>> = { [LEAVES]: ["waiting", "owner", "due", "backup"] };
+export const INDEXES: Readonly<Record<string, readonly IndexName[]>> = { copies: ["waiting", "owner", "due", "backup"] };
 
 /** The object store of the counters, `{ k: name, n: bigint }`. */
 export const COUNTERS = "counters";
