@@ -27,7 +27,7 @@ func (m *Machine) LoadRoom(ctx context.Context, room ids.RoomID) error {
 }
 
 // roomPage is how many rows of a room are read in one transaction of each table.
-const roomPage = 512
+const roomPage = 256
 
 // loadRoom reads everything stored of a room's sessions, and reports whether it is in memory now: it is not where that takes more transactions.
 func (m *Machine) loadRoom(ctx context.Context, room ids.RoomID, transactions int) (bool, error) {

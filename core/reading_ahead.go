@@ -16,8 +16,8 @@ import (
 const (
 	// fewReads is how often sessions of a room are read before the whole room is.
 	fewReads = 3
-	// smallRoom is how many transactions it takes at most to read such a room whole, of 512 rows and some ten milliseconds each.
-	smallRoom = 4
+	// smallRoom is how many transactions it takes at most to read such a room whole, of 256 rows and some ten milliseconds each.
+	smallRoom = 8
 	// sessionsAtOnce is how many sessions are read together.
 	sessionsAtOnce = 64
 	// fewRows is how many rows of a session are expected at most in each table. Where there are more it takes another transaction.

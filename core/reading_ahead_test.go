@@ -102,7 +102,7 @@ func TestRoomIsReadAhead(t *testing.T) {
 		wantReads("the first three", messages[:3], 3)
 		if large {
 			// It was tried once.
-			wantReads("the fourth", messages[3:4], 4+1)
+			wantReads("the fourth", messages[3:4], 8+1)
 			wantReads("the others", messages[4:], 4)
 		} else {
 			wantReads("the fourth", messages[3:4], 1)
@@ -113,7 +113,7 @@ func TestRoomIsReadAhead(t *testing.T) {
 			// Asked for, it is read whatever its size, and kept.
 			w.restart()
 			l.reset()
-			if err := w.machine.LoadRoom(context.Background(), room); err != nil || l.reads != 5+1 {
+			if err := w.machine.LoadRoom(context.Background(), room); err != nil || l.reads != 9+1 {
 				t.Errorf("%d transactions, %v", l.reads, err)
 			}
 			core.KeepSessions(w.machine, 1)
