@@ -16,7 +16,7 @@ COLD    := fmt time log encoding internal/synctest go.mau.fi/... knownsender/cor
            github.com/vmihailenco/... github.com/hack-pad/... github.com/syumai/... knownsender/wasm knownsender/idbstore knownsender/jsbridge/... \
            knownsender/core knownsender/core/keyfile knownsender/core/policy knownsender/core/store knownsender/core/trust maunium.net/... \
            knownsender/core/record knownsender/core/lane knownsender/core/store/sealed knownsender/core/sharing knownsender/core/crosssigning \
-           knownsender/core/redact knownsender/core/ids knownsender/core/sender
+           knownsender/core/redact knownsender/core/ids knownsender/core/sender strconv strings
 WASM    := GOOS=js GOARCH=wasm $(GOBUILD) -modfile=web/build/wasm.mod -overlay web/build/overlay.json $(foreach package,$(COLD),-gcflags=$(package)=-l)
 TSC     := node_modules/.bin/tsc
 

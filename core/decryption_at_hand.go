@@ -1,7 +1,6 @@
 package core
 
 import (
-	"knownsender/core/ids"
 	"knownsender/core/keys"
 	"knownsender/core/megolm"
 	"knownsender/core/redact"
@@ -20,19 +19,16 @@ type Decryption struct {
 	open  opened
 }
 
-// BeginDecryption begins to decrypt an event, whose JSON it keeps until the end; nil where something has to be read first, or anything at all is out of the ordinary: DecryptRoomEvent is for
-// that, and says what is wrong.
-func (m *Machine) BeginDecryption(raw []byte, room ids.RoomID) *Decryption {
+// BeginDecryption begins to decrypt an event that is named, and has no other nested in it; nil where something has to be read first, or anything is wrong:
+// DecryptRoomEvent is for that, and says what.
+func (m *Machine) BeginDecryption(name EventName, ciphertext string) *Decryption {
 	m.turn.look()
 	defer m.leave()
-	event, err := parseRoomEvent(raw, room)
-	if m.closed || err != nil || len(event.nested()) > 0 {
+	message, err := megolm.ParseMessage(ciphertext)
+	if m.closed || err != nil {
 		return nil
 	}
-	message, err := megolm.ParseMessage(event.ciphertext)
-	if err != nil {
-		return nil
-	}
+	event := &roomEvent{sender: name.Sender, eventID: name.EventID, name: sessionName{name.RoomID, name.SessionID}}
 	in := m.atHand(event.name, nil)
 	if in == nil {
 		return nil
@@ -47,7 +43,8 @@ func (m *Machine) BeginDecryption(raw []byte, room ids.RoomID) *Decryption {
 }
 
 // FinishDecryption judges the event, once Check has been found to hold or not. It returns nil and no error where something has to be read after all, because
-// memory was let go of meanwhile: call DecryptRoomEvent then. Otherwise it is as DecryptRoomEvent.
+// memory was let go of meanwhile: call DecryptRoomEvent then. Otherwise it is as DecryptRoomEvent, but that of the clear event there is only what was inside, its
+// type and content: what stood around is with whoever calls.
 func (m *Machine) FinishDecryption(d *Decryption, held bool) (*DecryptedEvent, error) {
 	m.turn.look()
 	defer m.leave()

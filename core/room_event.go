@@ -92,10 +92,13 @@ func (e *roomEvent) clear(inside *signedjson.Object) ([]byte, error) {
 	if err != nil {
 		return nil, &DecryptionError{Code: CodeBadPlaintext, Member: "content", cause: err}
 	}
-	out := append(make([]byte, 0, len(e.object.Raw())), '{')
+	out := append(make([]byte, 0, len(inside.Raw())), '{')
 	out = signedjson.AppendName(out, "type")
 	out = signedjson.AppendString(out, kind)
 	out = signedjson.AppendName(out, "content")
+	if e.object == nil {
+		return append(append(out, content.Raw()...), '}'), nil
+	}
 	out = e.appendContent(out, content)
 	e.object.Range(func(name string, value jsontext.Value) bool {
 		if name != "type" && name != "content" {

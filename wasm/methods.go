@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"strconv"
 	"time"
@@ -76,7 +75,7 @@ func register(door *jsbridge.Door, host *jsbridge.Host) {
 
 	door.Async("loadRoom", p.opened(1, p.loadRoom))
 	door.Async("decryptRoomEvent", p.opened(2, p.decryptRoomEvent))
-	door.Sync("beginDecryption", p.openedNow(3, p.beginDecryption))
+	door.Sync("beginDecryption", p.openedNow(6, p.beginDecryption))
 	door.Sync("finishDecryption", p.openedNow(2, p.finishDecryption))
 	door.Sync("roomEventEncryptionInfo", p.openedNow(5, p.roomEventEncryptionInfo))
 	door.Sync("setTrustRequirement", p.openedNow(1, p.setTrustRequirement))
@@ -429,22 +428,25 @@ func (p *program) decrypted(event *core.DecryptedEvent, err error) ([]byte, erro
 	}), nil
 }
 
-// beginDecryption takes a number, an event and a room. The answer is a frame of key, signature and message for the host to check, or nothing: then
-// decryptRoomEvent is to be asked.
+// beginDecryption takes a number, room, session, sender, event id, ciphertext. The answer is a frame of key, signature and message for the host to check,
+// or nothing: then decryptRoomEvent is to be asked.
 func (p *program) beginDecryption(args [][]byte) ([]byte, error) {
-	room, err := ids.ParseRoomID(string(args[2]))
+	ciphertext := string(args[5])
+	event, err := eventName(args[1:], ciphertext)
 	if err != nil {
 		return nil, nil // which says what is wrong
 	}
-	begun := p.machine.BeginDecryption(bytes.Clone(args[1]), room) // what a synchronous method is given is gone with it
+	begun := p.machine.BeginDecryption(event, ciphertext)
 	if begun == nil {
 		return nil, nil
 	}
 	p.decryptions.keep(string(args[0]), begun)
-	return frame.Append(nil, begun.Check.Key[:], begun.Check.Signature[:], begun.Check.Message), nil
+	check := [][]byte{begun.Check.Key[:], begun.Check.Signature[:], begun.Check.Message}
+	return frame.Append(make([]byte, 0, frame.Size(check...)), check...), nil
 }
 
-// finishDecryption takes the number and the answer of the check, as "verify" gives it. The answer is as of decryptRoomEvent, or nothing as above.
+// finishDecryption takes the number and the answer of the check, as "verify" gives it. The answer is as of decryptRoomEvent, but that of the clear event
+// there is only what was inside, or nothing as above.
 func (p *program) finishDecryption(args [][]byte) ([]byte, error) {
 	begun, known := p.decryptions.letGo(args[0])
 	if !known || len(args[1]) != 1 {
@@ -471,13 +473,18 @@ func (p *program) flushSoon() {
 	p.host.Wake() // where the call is a synchronous one, the clock would not be set before the next
 }
 
-// roomEventEncryptionInfo takes room, session, sender, event id, ciphertext.
-func (p *program) roomEventEncryptionInfo(args [][]byte) ([]byte, error) {
+// eventName reads room, session, sender, event id; and the message index from the ciphertext.
+func eventName(args [][]byte, ciphertext string) (core.EventName, error) {
 	room, err := ids.ParseRoomID(string(args[0]))
 	if err != nil {
-		return nil, err
+		return core.EventName{}, err
 	}
-	event, err := core.ReadEventName(room, string(args[1]), string(args[2]), string(args[3]), string(args[4]))
+	return core.ReadEventName(room, string(args[1]), string(args[2]), string(args[3]), ciphertext)
+}
+
+// roomEventEncryptionInfo takes room, session, sender, event id, ciphertext.
+func (p *program) roomEventEncryptionInfo(args [][]byte) ([]byte, error) {
+	event, err := eventName(args, string(args[4]))
 	if err != nil {
 		return nil, err
 	}

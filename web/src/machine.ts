@@ -17,6 +17,7 @@ import { isObject, jsonText, member, parse } from "./json.js";
 import { nodeHasNoStore, wasmModule } from "./load.js";
 import type { Promised } from "./promised.js";
 import { Reports } from "./reports.js";
+import { clearEvent, ordinary, type OrdinaryEvent } from "./roomevent.js";
 import { bytesOf, crossSigningKeysFrom, SecretStorage, type AccountData, type SecretStorageKey } from "./secret_storage.js";
 import { sentenceOf } from "./sentences.js";
 import { watchSleep } from "./sleep.js";
@@ -920,20 +921,20 @@ export class OlmMachine {
    */
   async decryptRoomEvent(event: string | JsonObject, roomId: string): Promise<DecryptedRoomEvent> {
     this.#open();
-    const text = jsonText(event);
-    const names = typeof event === "string" ? undefined : namesIfAny(event, roomId);
+    const ordinary = typeof event === "string" ? undefined : ordinaryIfSo(event, roomId);
+    const text = ordinary === undefined ? jsonText(event) : undefined;
     await this.#pace.keep();
-    const answer = (await this.#decryptFromMemory(text, roomId, names)) ?? parse<Answers["decrypted"]>(await this.#engine.callText("decryptRoomEvent", [text, roomId]));
+    const answer = (await this.#decryptFromMemory(ordinary)) ?? parse<Answers["decrypted"]>(await this.#engine.callText("decryptRoomEvent", [text ?? jsonText(event), roomId]));
     if (answer.error === undefined) return answer.event;
     const { code, message, expected, got, ...rest } = answer.error;
     throw new DecryptionError(code, sentenceOf(code) ?? message, { ...rest, expected: expected ?? undefined, got: got ?? undefined });
   }
 
   /** The answer where nothing has to be read first: the two synchronous calls are quicker than one that may wait. Whoever asks for the verdict next is told it. */
-  async #decryptFromMemory(text: string, roomId: string, names: EventNames | undefined): Promise<Answers["decrypted"] | undefined> {
-    if (!this.#engine.here) return undefined;
+  async #decryptFromMemory(event: OrdinaryEvent | undefined): Promise<Answers["decrypted"] | undefined> {
+    if (event === undefined || !this.#engine.here) return undefined;
     const number = String(++this.#decryptions);
-    const check = this.#engine.syncCall("beginDecryption", [number, text, roomId]);
+    const check = this.#engine.syncCall("beginDecryption", [number, ...eventArguments(event.names)]);
     if (check.length === 0) return undefined;
     const held = await verifySignatures(check).catch(() => new Uint8Array([undecided]));
     const said = this.#engine.syncText("finishDecryption", [number, held]);
@@ -943,7 +944,8 @@ export class OlmMachine {
       const { encryptionInfo } = answer.event;
       // An event under somebody else's name does not take its message index.
       const owned = encryptionInfo.verdict.state !== "mismatched_sender";
-      this.#verdicts.decrypted(this.#engine.turns, owned ? names : undefined, encryptionInfo);
+      this.#verdicts.decrypted(this.#engine.turns, owned ? event.names : undefined, encryptionInfo);
+      return { event: { ...answer.event, clearEvent: clearEvent(event, answer.event.clearEvent) } };
     }
     return answer;
   }
@@ -1163,11 +1165,11 @@ function textOrEmpty(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-function namesIfAny(event: JsonObject, roomId: string): EventNames | undefined {
+function ordinaryIfSo(event: JsonObject, roomId: string): OrdinaryEvent | undefined {
   try {
-    return eventNames(event, roomId);
+    return ordinary(event, eventNames(event, roomId));
   } catch {
-    return undefined;
+    return undefined; // the program says what is wrong
   }
 }
 

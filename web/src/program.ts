@@ -46,6 +46,8 @@ const statusAnswer = 0;
 const statusError = 1;
 /** Largest request, in bytes; the program refuses more. */
 const maxRequest = 512 * 1024 * 1024;
+/** Characters of a text that is written one by one. */
+const longestName = 64;
 
 export class Program {
   /** Settles when the program has ended and its memory is wiped; never rejects. */
@@ -248,9 +250,12 @@ export class Program {
       let length: number;
       if (at + 4 > end) return undefined;
       if (typeof item === "string") {
-        const { read, written } = this.#encoder.encodeInto(item, this.#bytes.subarray(at + 4, end));
-        if (read < item.length) return undefined;
-        length = written;
+        length = this.#writeName(item, at + 4, end);
+        if (length < item.length) {
+          const { read, written } = this.#encoder.encodeInto(item, this.#bytes.subarray(at + 4, end));
+          if (read < item.length) return undefined;
+          length = written;
+        }
       } else {
         length = item.length;
         if (at + 4 + length > end) return undefined;
@@ -260,6 +265,17 @@ export class Program {
       at += 4 + length;
     }
     return at - start;
+  }
+
+  /** Writes a short text as far as it is ASCII, as names are, and returns how far: the encoder takes longer to be called than that takes. */
+  #writeName(name: string, at: number, end: number): number {
+    if (name.length > longestName || at + name.length > end) return 0;
+    for (let i = 0; i < name.length; i++) {
+      const code = name.charCodeAt(i);
+      if (code >= 0x80) return i;
+      this.#bytes[at + i] = code;
+    }
+    return name.length;
   }
 
   #alloc(exports: Exports, size: number): number {
