@@ -2,7 +2,11 @@
 // and may do to pages what a driver that keeps pages active would undo.
 
 import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import type { TestContext } from "node:test";
 import { chromePath } from "./harness.js";
 
 type Result = Record<string, unknown>;
@@ -81,4 +85,37 @@ export class Browser {
     this.#process.kill("SIGKILL");
     return this.#ended;
   }
+}
+
+/**
+ * Tells a story of browsers that are killed, one after the other, on one profile: `start` starts the next. Where a kill tears the last record of
+ * LevelDB's log, Chromium writes on behind it, and after the next kill takes the log for damaged and begins with an empty one (google/leveldb issue 1287).
+ * No page can do anything about that, and it is rare; the story that fails of it is told again.
+ */
+export async function killed(t: TestContext, story: (start: () => Browser) => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const profile = await mkdtemp(join(tmpdir(), "knownsender-"));
+    const started: Browser[] = [];
+    try {
+      await story(() => {
+        const browser = new Browser(profile);
+        started.push(browser);
+        return browser;
+      });
+      return;
+    } catch (thrown) {
+      if (attempt === 5 || started.length < 2 || !(await beganAnew(profile))) throw thrown;
+      t.diagnostic(`Chromium threw its own files away: ${String(thrown)}`);
+    } finally {
+      await Promise.all(started.map((browser) => browser.kill()));
+      await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    }
+  }
+}
+
+/** Whether Chromium's newest start with IndexedDB found none of its files, by LevelDB's own log. */
+async function beganAnew(profile: string): Promise<boolean> {
+  const folder = join(profile, "Default/IndexedDB");
+  const logs = (await readdir(folder).catch(() => [] as string[])).filter((name) => name.endsWith(".leveldb")).map((name) => readFile(join(folder, name, "LOG"), "utf8"));
+  return (await Promise.all(logs)).some((log) => log.includes("since it was missing"));
 }
