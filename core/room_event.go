@@ -15,7 +15,7 @@ const maxRoomEvent = 1 << 20
 // roomEvent is an m.room.encrypted room event, parsed at the edge. What a server can put there is not trusted for anything but finding the
 // session; the deprecated sender_key and device_id are not read at all (MSC3700).
 type roomEvent struct {
-	object     *signedjson.Object
+	object     *signedjson.Object // nil where only its names are known, and content with it
 	content    *signedjson.Object
 	sender     ids.UserID // empty when what stands there is no user id (T57)
 	eventID    ids.EventID

@@ -921,18 +921,17 @@ export class OlmMachine {
    */
   async decryptRoomEvent(event: string | JsonObject, roomId: string): Promise<DecryptedRoomEvent> {
     this.#open();
-    const ordinary = typeof event === "string" ? undefined : ordinaryIfSo(event, roomId);
-    const text = ordinary === undefined ? jsonText(event) : undefined;
+    const byName = typeof event === "string" || !this.#engine.here ? undefined : ordinaryIfSo(event, roomId);
+    const text = byName === undefined ? jsonText(event) : undefined;
     await this.#pace.keep();
-    const answer = (await this.#decryptFromMemory(ordinary)) ?? parse<Answers["decrypted"]>(await this.#engine.callText("decryptRoomEvent", [text ?? jsonText(event), roomId]));
+    const answer = (byName && (await this.#decryptFromMemory(byName))) ?? parse<Answers["decrypted"]>(await this.#engine.callText("decryptRoomEvent", [text ?? jsonText(event), roomId]));
     if (answer.error === undefined) return answer.event;
     const { code, message, expected, got, ...rest } = answer.error;
     throw new DecryptionError(code, sentenceOf(code) ?? message, { ...rest, expected: expected ?? undefined, got: got ?? undefined });
   }
 
   /** The answer where nothing has to be read first: the two synchronous calls are quicker than one that may wait. Whoever asks for the verdict next is told it. */
-  async #decryptFromMemory(event: OrdinaryEvent | undefined): Promise<Answers["decrypted"] | undefined> {
-    if (event === undefined || !this.#engine.here) return undefined;
+  async #decryptFromMemory(event: OrdinaryEvent): Promise<Answers["decrypted"] | undefined> {
     const number = String(++this.#decryptions);
     const check = this.#engine.syncCall("beginDecryption", [number, ...eventArguments(event.names)]);
     if (check.length === 0) return undefined;

@@ -21,11 +21,11 @@ const relatesTo = "m.relates_to";
 export function ordinary(event: JsonObject, names: EventNames): OrdinaryEvent | undefined {
   const { type, content, ...rest } = event;
   const outside = plain(rest, depth);
-  const relation = isObject(content) ? member(content, relatesTo) : undefined;
-  const copied = plain(relation, depth);
-  if (!isObject(outside) || (relation !== undefined && copied === undefined)) return undefined;
+  const stands = isObject(content) ? member(content, relatesTo) : undefined;
+  const relation = plain(stands, depth);
+  if (!isObject(outside) || (stands !== undefined && relation === undefined)) return undefined;
   if (isObject(outside["unsigned"]) && member(outside["unsigned"], "m.relations") !== undefined) return undefined;
-  return { names, outside, relation: copied };
+  return { names, outside, relation };
 }
 
 /** The event with what was encrypted in the place of what stood there: the rule of core's roomEvent.clear. */

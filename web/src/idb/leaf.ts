@@ -40,7 +40,7 @@ export const MAX_ROWS = 24;
 export const GOOD_ROWS = 16;
 
 /** A leaf of several rows with more bytes is split too: a block of replay memory grows to some six kilobytes, and is written with its neighbours. */
-export const MAX_BYTES = 64 << 10;
+const MAX_BYTES = 64 << 10;
 
 /** The bytes of a leaf that was split or packed for its bytes. */
 const GOOD_BYTES = 40 << 10;
@@ -51,6 +51,7 @@ export interface StoredLeaf {
   readonly rows: readonly unknown[];
 }
 
+/** Those of all tables: where there are none, no row has an entry. */
 const indexes = Object.values(INDEXES).flat();
 
 /** Whether a value from the database can be the key of a leaf. */
@@ -105,7 +106,9 @@ export function leafObject(key: LeafKey, rows: readonly PackedRow[], strays: rea
 /** Into how many leaves rows are to be split: one where they fit. */
 function piecesOf(rows: readonly PackedRow[]): number {
   const bytes = rows.reduce((sum, row) => sum + row.length, 0);
-  return Math.min(Math.max(rows.length > MAX_ROWS ? Math.ceil(rows.length / GOOD_ROWS) : 1, bytes > MAX_BYTES ? Math.ceil(bytes / GOOD_BYTES) : 1), Math.max(rows.length, 1));
+  const byRows = rows.length > MAX_ROWS ? Math.ceil(rows.length / GOOD_ROWS) : 1;
+  const byBytes = bytes > MAX_BYTES ? Math.ceil(bytes / GOOD_BYTES) : 1;
+  return Math.min(Math.max(byRows, byBytes), Math.max(rows.length, 1));
 }
 
 /** How many of the first rows make a leaf that has room for more. */
