@@ -20,8 +20,9 @@ const relatesTo = "m.relates_to";
 /** Reads an event by its names; undefined where anything is not as it mostly is. */
 export function ordinary(event: JsonObject, names: EventNames): OrdinaryEvent | undefined {
   const { type, content, ...rest } = event;
+  if (!isObject(content) || ![event, content].every(ofNoClass)) return undefined;
   const outside = plain(rest, depth);
-  const stands = isObject(content) ? member(content, relatesTo) : undefined;
+  const stands = member(content, relatesTo);
   const relation = plain(stands, depth);
   if (!isObject(outside) || (stands !== undefined && relation === undefined)) return undefined;
   if (isObject(outside["unsigned"]) && member(outside["unsigned"], "m.relations") !== undefined) return undefined;
@@ -49,10 +50,18 @@ function plain(value: unknown, levels: number): JsonValue | undefined {
       return value;
     case "object":
       if (value === null) return null;
-      return levels === 0 || "toJSON" in value ? undefined : Array.isArray(value) ? plainList(value, levels - 1) : plainObject(value, levels - 1);
+      if (levels === 0) return undefined;
+      if (Array.isArray(value)) return "toJSON" in value ? undefined : plainList(value, levels - 1);
+      return ofNoClass(value) ? plainObject(value, levels - 1) : undefined;
     default:
       return undefined;
   }
+}
+
+/** Whether an object is what is in it, and has no form of its own that JSON would take. */
+function ofNoClass(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return (prototype === Object.prototype || prototype === null) && !("toJSON" in value);
 }
 
 function plainList(list: readonly unknown[], levels: number): JsonValue[] | undefined {
