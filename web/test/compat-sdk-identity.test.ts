@@ -69,3 +69,20 @@ test("an identity whose keys are elsewhere is not replaced unasked, and has none
     assert.deepEqual(got, { codes: ["cross_signing_identity_exists", "missing_signing_key"], uploads: 0 });
   });
 });
+
+test("given a request that the machine has sent by itself meanwhile, when the adapter has its answer too, that is no failure; anything else is", async () => {
+  await withSdk(chrome, async (page) => {
+    await openMe(page);
+    const got = await page.inPage(async () => {
+      const { send } = (await import("/dist/compat/js-sdk/requests.js" as string)) as typeof import("../src/compat/js-sdk/requests.js");
+      const me = sdkkit.me();
+      const request = me.crypto.machine.queryKeysForUsers(["@me:test"]);
+      const end = (): Promise<string> => send(me.client, me.crypto.machine, request).then(() => "", (thrown: unknown) => String((thrown as { code?: string }).code));
+      const ends = [await end(), await end()];
+      await sdkkit.end(me);
+      return [...ends, await end()];
+    }, undefined);
+    assert.deepEqual(got.slice(0, 2), ["", ""]);
+    assert.notEqual(got[2], "");
+  });
+});

@@ -11,9 +11,14 @@ export function authedFetch(client: MatrixClient): HostFetch {
     client.http.authedRequest<string>(method as Method, path, undefined, body, { prefix: "", json: false, headers: { ...headers }, abortSignal: signal });
 }
 
-/** Sends a request that the machine leaves to its host, and gives it the answer. */
+/** Sends a request that is of use at once, and gives the machine the answer. It may have sent it by itself meanwhile: then it has one already. */
 export async function send(client: MatrixClient, machine: OlmMachine, { id, method, path, body }: OutgoingRequest): Promise<void> {
-  await machine.markRequestAsSent(id, await post(client, method, path, body));
+  const answer = await post(client, method, path, body);
+  try {
+    await machine.markRequestAsSent(id, answer);
+  } catch (thrown) {
+    if (!(thrown instanceof Error && "code" in thrown && thrown.code === "unknown_request")) throw thrown;
+  }
 }
 
 /** The same, for one that the server wants the user to authenticate for: `auth` is asked for what to send with it, as the SDK's own crypto asks. */
