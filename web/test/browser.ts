@@ -88,9 +88,9 @@ export class Browser {
 }
 
 /**
- * Tells a story of browsers that are killed, one after the other, on one profile: `start` starts the next. Where a kill tears the last record of
- * LevelDB's log, Chromium writes on behind it, and after the next kill takes the log for damaged and begins with an empty one (google/leveldb issue 1287).
- * No page can do anything about that, and it is rare; the story that fails of it is told again.
+ * Tells a story of browsers that are killed, one after the other, on one profile: `start` starts the next. After a kill in the middle of a write Chromium
+ * may take its own files for damaged ("checksum mismatch"), and begins with empty ones. google/leveldb issue 1287 would explain it: a log is written on behind
+ * a torn record. No page can do anything about that; the story that fails of it is told again.
  */
 export async function killed(t: TestContext, story: (start: () => Browser) => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
